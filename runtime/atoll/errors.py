@@ -39,6 +39,8 @@ class AtollError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[int | None] = None
     outcome: ClassVar[Outcome] = Outcome.INTERNAL_ERROR
+    detail: str = ""
+    """A traceback reduced to the author's frames, for developers and logs; never for clients outside of dev."""
 
 
 class ConfigError(AtollError):

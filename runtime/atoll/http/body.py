@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from atoll.errors import AtollError, BodyBroken, BodyUsed
+from atoll.http.coding import Decoded, coding_of
+from atoll.http.headers import Headers
 
 
 class Source(Protocol):
@@ -27,28 +29,61 @@ class Source(Protocol):
 
 
 class Body:
-    """One representation's bytes; `length` is the number of bytes where it is known beforehand, else None."""
+    """One representation's bytes; `length` is the number of bytes where it is known beforehand, else None.
 
-    __slots__ = ("_source", "held", "length", "used")
+    A body with an `encoding` ("gzip", "deflate") keeps the bytes as they came: who reads it gets them decoded, and
+    who only passes it on under the same Content-Encoding takes `raw_for` those headers and nothing is decoded.
+    """
 
-    def __init__(self, held: bytes | None = b"", *, source: Source | None = None, length: int | None = None) -> None:
-        self.held = held if source is None else None
-        """The whole body when it needs no waiting; None while it comes from a source."""
-        self._source = source
-        self.length = length if source is not None else len(held or b"")
+    __slots__ = ("_raw", "encoding", "held", "length", "raw_length", "used")
+
+    def __init__(
+        self,
+        held: bytes | None = b"",
+        *,
+        source: Source | None = None,
+        length: int | None = None,
+        encoding: str | None = None,
+    ) -> None:
+        self._raw: bytes | Source = (held or b"") if source is None else source
+        self.raw_length = length if source is not None else len(held or b"")
+        """The number of bytes as they came; None where it is not known beforehand."""
+        self.encoding = encoding
+        self.held = held if source is None and encoding is None else None
+        """The whole body when it needs no waiting and no decoding; else None."""
+        self.length = self.raw_length if encoding is None else None
         self.used = False
+
+    @property
+    def source(self) -> Source | None:
+        """What the bytes come from, to look at and not to read: `take` hands it over."""
+        return None if isinstance(self._raw, bytes) else self._raw
 
     def take(self) -> "bytes | Source":
         """Hand over the bytes or the source to the one that reads them; `BodyUsed` the second time.
 
         Who takes a source closes it.
         """
+        raw = self.take_raw()
+        return raw if self.encoding is None else Decoded(raw, self.encoding)
+
+    def take_raw(self) -> "bytes | Source":
+        """`take`, but as the bytes came: for one that sends them on with the same Content-Encoding."""
         if self.used:
             raise BodyUsed
         self.used = True
-        if self._source is not None:
-            return self._source
-        return self.held or b""
+        return self._raw
+
+    def raw_for(self, headers: Headers) -> "Body":
+        """The body to send under these headers: as it came where they still name its coding, else decoded."""
+        if self.encoding is None or coding_of(headers.get("content-encoding")) != self.encoding:
+            return self
+        raw = self.take_raw()
+        return Body(raw) if isinstance(raw, bytes) else Body(source=raw, length=self.raw_length)
+
+    def again(self) -> "Body | None":
+        """A second body of the same bytes, taken or not, when all of them are here; None for a stream."""
+        return Body(self._raw, encoding=self.encoding) if isinstance(self._raw, bytes) else None
 
     async def read_all(self, bytes_max: int | None = None) -> bytes:
         """Read to the end and join; past `bytes_max` the source is closed and `BodyBroken` raised."""
@@ -85,23 +120,24 @@ class Body:
 
         The slower of the two is what memory holds. `BodyUsed` when reading has begun.
         """
-        taken = self.take()
+        raw = self.take_raw()
         self.used = False
-        if isinstance(taken, bytes):
-            return Body(taken)
-        shared = _Shared(taken)
-        self._source = _Branch(shared, 0)
-        return Body(source=_Branch(shared, 1), length=self.length)
+        if isinstance(raw, bytes):
+            return Body(raw, encoding=self.encoding)
+        shared = _Shared(raw)
+        self._raw = _Branch(shared, 0)
+        return Body(source=_Branch(shared, 1), length=self.raw_length, encoding=self.encoding)
 
     def close(self) -> None:
         """Close the source, read or not; a held body has nothing to close."""
         self.used = True
-        if self._source is not None:
-            self._source.close()
+        if not isinstance(self._raw, bytes):
+            self._raw.close()
 
     def __repr__(self) -> str:
-        state = "used" if self.used else "held" if self._source is None else "streamed"
-        return f"<Body {state}, {'?' if self.length is None else self.length} bytes>"
+        state = "used" if self.used else "held" if isinstance(self._raw, bytes) else "streamed"
+        coded = f", {self.encoding}" if self.encoding is not None else ""
+        return f"<Body {state}, {'?' if self.raw_length is None else self.raw_length} bytes{coded}>"
 
 
 class _Shared:

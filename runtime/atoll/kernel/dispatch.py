@@ -1,0 +1,109 @@
+"""Event → Delivery: finds the worker's script, bounds what is in flight, and starts the invocation.
+
+What a handler did, failures included, is in the Delivery. Cancelling the call cancels the invocation.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Any
+
+from atoll.errors import AtollError, Canceled, LoadShed, ScriptError, WorkerNotFound
+from atoll.events import Delivery, FetchEvent
+from atoll.kernel.invocation import Invocation
+from atoll.kernel.loader import Script
+from atoll.kernel.meter import Meter
+from atoll.ports import Env, Faces, Fetcher, Observer
+
+
+class Service:
+    """A worker as it is served now: its script, or why it has none, and what builds its env."""
+
+    __slots__ = ("env", "script")
+
+    def __init__(self, script: Script | ScriptError, env: Env) -> None:
+        self.script = script
+        self.env = env
+
+
+class Dispatcher:
+    """The one implementation of `ports.Dispatch`; one per process."""
+
+    def __init__(
+        self,
+        services: Mapping[str, Service],
+        *,
+        fetcher: Fetcher,
+        faces: Faces,
+        meter: Meter,
+        observer: Observer,
+        in_flight_max: int,
+        on_closed: Callable[[], None],
+    ) -> None:
+        self.services = services
+        self.in_flight = 0
+        self._fetcher = fetcher
+        self._faces = faces
+        self._meter = meter
+        self._observer = observer
+        self._in_flight_max = in_flight_max
+        self._on_closed = on_closed
+        self._prefix = os.urandom(6).hex()
+        self._number = count(1)
+        self._idle: asyncio.Event | None = None
+
+    async def __call__(self, worker: str, event: FetchEvent) -> Delivery:
+        """See `ports.Dispatch`."""
+        id_ = f"{self._prefix}{next(self._number):08x}"
+        service = self.services.get(worker)
+        if service is None:
+            return _refused(id_, WorkerNotFound(f"there is no worker named {worker!r}"))
+        if isinstance(service.script, ScriptError):
+            return _refused(id_, service.script)
+        if self.in_flight >= self._in_flight_max:
+            return _refused(
+                id_, LoadShed(f"{self.in_flight} invocations are in flight, as many as gateway.in_flight allows")
+            )
+        self.in_flight += 1
+        invocation = Invocation(
+            id_,
+            service.script,
+            event,
+            service.env(),
+            fetcher=self._fetcher,
+            faces=self._faces,
+            meter=self._meter,
+            observer=self._observer,
+            on_closed=self._closed,
+        )
+        try:
+            return await invocation.delivered
+        except asyncio.CancelledError:
+            invocation.abandon(Canceled("the client left before the response had begun"))
+            raise
+
+    async def idle(self) -> None:
+        """Wait until no invocation is in flight."""
+        while self.in_flight:
+            self._idle = asyncio.Event()
+            await self._idle.wait()
+
+    def _closed(self, invocation: Invocation) -> None:
+        self.in_flight -= 1
+        if self._idle is not None and not self.in_flight:
+            self._idle.set()
+        self._on_closed()
+
+
+def _refused(id_: str, error: AtollError) -> Delivery:
+    """A delivery without an invocation: there is nothing to finish and nothing was spent."""
+    return Delivery(id_, None, error, _nothing, _no_timing)
+
+
+def _nothing(error: Any) -> None:
+    return None
+
+
+def _no_timing() -> str:
+    return ""

@@ -1,0 +1,89 @@
+"""When garbage is collected, so that no invocation pays for another's.
+
+Isolates are cyclic garbage (a function refers to its module's globals, which refer to the function). With automatic
+collection a pause falls on whoever runs at that moment, and grows with all that lives. So the automatic collector is
+off, what was there at start is frozen, and collections happen between two turns of the loop, each of a bounded number
+of dead isolates: measured on CPython 3.11 and 3.13, a dead one costs about 8 µs and one that lives about 3 µs.
+
+An isolate that is in flight during a collection moves to the next older generation. With many in flight most of them
+do, so what moved into the oldest is counted, and that is collected by this count, not by a fixed beat.
+"""
+
+import asyncio
+import gc
+from collections.abc import Callable
+from contextvars import Context
+from typing import Final
+
+YOUNG_MIN: Final = 50
+"""Closed isolates between two collections, at least; with many in flight, half as many as those."""
+OLD_MIN: Final = 200
+"""Isolates that moved into the oldest generation before that is collected, at least."""
+IDLE_S: Final = 0.25
+"""Rest after which a full collection disturbs nobody."""
+
+
+class Garbage:
+    """Collects by count and when idle; `closed` is called at the end of every invocation.
+
+    `population` counts all that lives as long as or longer than an invocation: those in flight, and connections.
+    """
+
+    def __init__(self, in_flight: Callable[[], int], population: Callable[[], int]) -> None:
+        self._in_flight = in_flight
+        self._population = population
+        self._closed = 0
+        self._aged = 0
+        self._middle_next = False
+        self._owed = False
+        self._planned = False
+        self._idle: asyncio.TimerHandle | None = None
+        self._context = Context()
+        self._was_enabled = gc.isenabled()
+
+    def start(self) -> None:
+        """Switch the automatic collector off and freeze what lives now: the runtime and its libraries."""
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+
+    def stop(self) -> None:
+        """Give the process its automatic collector back."""
+        if self._idle is not None:
+            self._idle.cancel()
+        gc.unfreeze()
+        if self._was_enabled:
+            gc.enable()
+
+    def closed(self) -> None:
+        """One more isolate is garbage."""
+        self._closed += 1
+        self._owed = True
+        if self._closed >= YOUNG_MIN and not self._planned and self._closed >= self._in_flight() // 2:
+            # Not here, inside an invocation's last step, but between two turns of the loop.
+            self._planned = True
+            asyncio.get_running_loop().call_soon(self._collect, context=self._context)
+        if self._idle is None:
+            self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._rest, context=self._context)
+
+    def _collect(self) -> None:
+        self._planned = False
+        self._closed = 0
+        generation = 0
+        if self._middle_next:
+            generation = 1
+            self._aged += self._in_flight()
+            if self._aged >= max(OLD_MIN, self._population() // 4):
+                generation = 2
+                self._aged = 0
+        self._middle_next = not self._middle_next
+        gc.collect(generation)
+
+    def _rest(self) -> None:
+        self._idle = None
+        if self._in_flight():
+            self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._rest, context=self._context)
+        elif self._owed:
+            self._owed = False
+            self._closed = self._aged = 0
+            gc.collect()

@@ -1,0 +1,173 @@
+"""From a worker's files to a `Script`: found once, compiled once, its top level tried once at start-up.
+
+Rules of this file: reading and compiling author files happens here and nowhere else. A Script never changes; a
+changed file makes a new Script, and invocations in flight keep the old one.
+"""
+
+import sys
+import time
+from collections import deque
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import CodeType
+from typing import Literal
+
+from atoll.errors import AtollError, ScriptError
+from atoll.kernel.isolate import Isolate, OwnLoader, Stage, prepare
+from atoll.kernel.traces import script_error
+from atoll.limits import Limits
+from atoll.ports import Faces
+
+
+class Script:
+    """A worker's code, compiled, and the isolates that were prepared from it ahead of time."""
+
+    def __init__(
+        self,
+        worker: str,
+        main: Path,
+        root: Path,
+        isolation: Literal["request", "worker"],
+        limits: Limits,
+        stage: Stage,
+        faces: Faces,
+    ) -> None:
+        self.worker = worker
+        self.main_file = main
+        self.main_name = main.stem
+        self.root = root
+        self.isolation = isolation
+        self.limits = limits
+        self.own_names = _own_names(root)
+        self.eclipsed = frozenset(name for name in self.own_names if name in sys.modules)
+        self.ready: deque[Isolate] = deque()
+        self._stage = stage
+        self._faces = faces
+        self._codes: dict[str, CodeType] = {}
+        self._found: dict[str, tuple[str, bool] | None] = {}
+        self._shared: Isolate | None = None
+
+    def isolate(self) -> Isolate:
+        """An isolate to run an invocation in: the shared one, one prepared ahead, or a new one.
+
+        Raises whatever the author's top level raises.
+        """
+        if self._shared is not None:
+            return self._shared
+        if self.ready:
+            return self.ready.popleft()
+        isolate = self.prepare()
+        if self.isolation == "worker":
+            self._shared = isolate
+        return isolate
+
+    def prepare(self) -> Isolate:
+        """Make a new isolate and run its top level, noting the CPU time that this takes."""
+        started_ns = time.thread_time_ns()
+        isolate = Isolate(self, self._faces.modules())
+        prepare(isolate, self._stage)
+        isolate.prepared_ns = time.thread_time_ns() - started_ns
+        return isolate
+
+    def spec(self, name: str, stage: Stage) -> ModuleSpec | None:
+        """Where one of the worker's own modules is; None for a name that is not its own."""
+        try:
+            found = self._found[name]
+        except KeyError:
+            found = self._found[name] = self._find(name)
+        if found is None:
+            return None
+        path, is_package = found
+        spec = ModuleSpec(name, OwnLoader(name, path, self, stage), origin=path, is_package=is_package)
+        spec.has_location = True
+        if is_package and spec.submodule_search_locations is not None:
+            folder = self.root.joinpath(*name.split("."))
+            spec.submodule_search_locations.append(str(folder))
+        return spec
+
+    def code(self, path: str, name: str) -> CodeType:
+        """The compiled code of one file; a folder without `__init__.py` has none to run."""
+        code = self._codes.get(path)
+        if code is None:
+            file = Path(path)
+            source = file.read_bytes() if file.is_file() else b""
+            code = self._codes[path] = compile(source, path, "exec", dont_inherit=True)
+        return code
+
+    def _find(self, name: str) -> tuple[str, bool] | None:
+        head, *rest = name.split(".")
+        if head != self.main_name and head not in self.own_names:
+            return None
+        place = self.root.joinpath(head, *rest)
+        if (place / "__init__.py").is_file():
+            return str(place / "__init__.py"), True
+        if place.with_suffix(".py").is_file():
+            return str(place.with_suffix(".py")), False
+        # A folder without __init__.py is a package too, unless a real one of that name is installed.
+        if place.is_dir() and (rest or PathFinder.find_spec(head) is None):
+            return str(place), True
+        return None
+
+    def __repr__(self) -> str:
+        return f"<Script of {self.worker}, {len(self._codes)} files, {len(self.ready)} isolates ready>"
+
+
+def load(
+    worker: str,
+    main: Path,
+    root: Path,
+    isolation: Literal["request", "worker"],
+    limits: Limits,
+    stage: Stage,
+    faces: Faces,
+) -> Script:
+    """Compile a worker and run its top level once; `ScriptError` says file, line and what was wrong.
+
+    The top level and the first imports of installed packages are charged to start-up (`limits.startup_ms`). A
+    folder `python_modules` beside the worker's files is importable before site-packages.
+    """
+    packages = root / "python_modules"
+    if packages.is_dir() and str(packages) not in sys.path:
+        sys.path.insert(0, str(packages))
+    started_ns = time.thread_time_ns()
+    try:
+        script = Script(worker, main, root, isolation, limits, stage, faces)
+        first = script.isolate()
+        faces.check(first.main, main.name)
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        if isinstance(error, AtollError) and isinstance(error, ScriptError):
+            raise
+        raise script_error(error, worker=worker, main=main, root=root) from error
+    finally:
+        stage.leave()
+    spent_ms = (time.thread_time_ns() - started_ns) / 1e6
+    if spent_ms > limits.startup_ms:
+        raise ScriptError(
+            f"worker {worker!r} used {spent_ms:.0f} ms of CPU time at start-up, more than its "
+            f"limits.startup_ms = {limits.startup_ms}: move work out of the top level of {main.name}, or raise it",
+            file=str(main),
+        )
+    if isolation == "request":
+        first.prepared_ns = 0
+        script.ready.append(first)
+    return script
+
+
+def hidden_names(root: Path) -> list[str]:
+    """Own files that cannot be imported, since the standard library has a module of that name."""
+    return sorted(name for name in _listed(root) if name in sys.stdlib_module_names)
+
+
+def _own_names(root: Path) -> frozenset[str]:
+    return frozenset(name for name in _listed(root) if name not in sys.stdlib_module_names)
+
+
+def _listed(root: Path) -> set[str]:
+    names = set()
+    for entry in root.iterdir():
+        name = entry.stem if entry.suffix == ".py" else entry.name
+        if name.isidentifier() and name != "python_modules" and (entry.suffix == ".py" or entry.is_dir()):
+            names.add(name)
+    return names

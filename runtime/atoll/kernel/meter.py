@@ -1,0 +1,107 @@
+"""Charges each task step to its invocation's budget.
+
+A step is what runs between two awaits of one task. Around each step of author code the meter makes the isolate's
+modules the importable ones and adds the thread's CPU time to the budget. Every task that is started under an
+invocation is metered through the task factory, so `gather` and `TaskGroup` cannot get around it.
+Invariant: an invocation that was stopped is never stepped again.
+Costs about 2 µs a step. Source: `time.thread_time_ns` (CLOCK_THREAD_CPUTIME_ID).
+"""
+
+import asyncio
+import types
+from collections.abc import Coroutine, Generator
+from contextvars import Context
+from time import thread_time_ns
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from atoll.current import invocation as current_invocation
+from atoll.kernel.isolate import Stage
+
+if TYPE_CHECKING:
+    from atoll.kernel.invocation import Invocation
+
+T = TypeVar("T")
+
+
+class HandlerExit(Exception):
+    """Author code raised SystemExit or KeyboardInterrupt, either of which would end the event loop."""
+
+
+class Meter:
+    """Runs author coroutines step by step; one per process."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    @types.coroutine
+    def run(self, coro: Coroutine[Any, Any, T], invocation: "Invocation") -> Generator[Any, Any, T]:
+        """Await a coroutine of author code, each step charged."""
+        send, throw = coro.send, coro.throw
+        budget, isolate, stage = invocation.budget, invocation.isolate, self._stage
+        assert isolate is not None
+        spread = bool(isolate.script.eclipsed)
+        value: Any = None
+        failure: BaseException | None = None
+        if invocation.stopped:
+            coro.close()  # It has not begun, so this runs no author code; it spares a "never awaited" warning.
+        while True:
+            if invocation.stopped:
+                raise asyncio.CancelledError("the invocation was stopped")
+            if stage.isolate is not isolate:
+                stage.enter(isolate)
+            started_ns = thread_time_ns()
+            try:
+                awaited = send(value) if failure is None else throw(failure)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            except (SystemExit, KeyboardInterrupt) as exit_:
+                raise HandlerExit(f"the handler raised {type(exit_).__name__}") from exit_
+            finally:
+                failure = None
+                budget.cpu_ns += thread_time_ns() - started_ns
+                if spread:
+                    stage.leave()
+                if budget.cpu_ns > budget.cpu_ns_max:
+                    invocation.exceeded_cpu()
+            try:
+                value = yield awaited
+            except GeneratorExit:
+                coro.close()
+                raise
+            except BaseException as thrown:
+                failure = thrown
+                value = None
+
+    def forget(self, invocation: "Invocation") -> None:
+        """Let go of an isolate that no later invocation will use."""
+        isolate = self._stage.isolate
+        if isolate is invocation.isolate and isolate is not None and isolate.script.isolation == "request":
+            self._stage.leave()
+
+    def task_factory(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        coro: Coroutine[Any, Any, Any],
+        context: Context | None = None,
+        **named: Any,
+    ) -> asyncio.Task[Any]:
+        """Make every task: metered under an invocation, plain elsewhere. The loop calls this for `create_task`."""
+        found = current_invocation.get() if context is None else context.get(current_invocation)
+        if found is None or not asyncio.iscoroutine(coro):
+            # What is no coroutine is refused by Task itself, in its own words.
+            return asyncio.Task(coro, loop=loop, context=context, **named)
+        invocation = cast("Invocation", found)
+        outer = cast(Any, self._metered(coro, invocation))
+        outer.__qualname__ = getattr(coro, "__qualname__", outer.__qualname__)
+        task = asyncio.Task(outer, loop=loop, context=context, **named)
+        invocation.tasks[coro] = task
+        if invocation.closed:
+            task.cancel()
+        return task
+
+    async def _metered(self, coro: Coroutine[Any, Any, T], invocation: "Invocation") -> T:
+        try:
+            return await self.run(coro, invocation)
+        finally:
+            invocation.tasks.pop(coro, None)

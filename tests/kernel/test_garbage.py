@@ -1,0 +1,111 @@
+"""Collection of dead isolates disturbs nobody and keeps memory flat."""
+
+import asyncio
+import gc
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from atoll.events import FetchEvent
+from atoll.http.message import Request
+from atoll.http.url import parse
+from support.gateway import Running, opened
+
+CLASSES = """
+    import asyncio
+    from workers import Response, WorkerEntrypoint
+
+    class Node:
+        def __init__(self, value, next=None):
+            self.value, self.next = value, next
+            self.me = self
+
+    class Tree(Node):
+        children = []
+
+    class Default(WorkerEntrypoint):
+        async def fetch(self, request):
+            self.chain = [Tree(n) for n in range(20)]
+            await asyncio.sleep(0)
+            return Response("ok")
+    """
+
+
+@contextmanager
+def pauses_ms() -> Iterator[list[float]]:
+    """Collect the duration of every garbage collection."""
+    found: list[float] = []
+    began = [0.0]
+
+    def watch(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            began[0] = time.perf_counter()
+        else:
+            found.append((time.perf_counter() - began[0]) * 1000)
+
+    gc.callbacks.append(watch)
+    try:
+        yield found
+    finally:
+        gc.callbacks.remove(watch)
+
+
+async def invoke(running: Running, count: int, in_flight: int) -> None:
+    """Run many invocations without HTTP around them."""
+    url = parse("http://x/")
+    left = iter(range(count))
+
+    async def one_after_another() -> None:
+        for _ in left:
+            delivery = await running.gateway.dispatcher("w", FetchEvent(Request("GET", url)))
+            assert delivery.response is not None
+            delivery.finish()
+
+    await asyncio.gather(*(one_after_another() for _ in range(in_flight)))
+
+
+def resident_mb() -> float:
+    """Memory of this process that is in RAM, in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+@pytest.mark.slow
+@pytest.mark.timing
+async def test_a_hundred_thousand_invocations(tmp_path: Path) -> None:
+    """100,000 invocations with classes, 50 in flight: no collection pauses for 20 ms, and memory stays flat."""
+    async with opened(tmp_path, {"entry.py": CLASSES}, settle=True) as running:
+        running.seen.ended = lambda *_: None  # type: ignore[method-assign]  # The recorder would be what grows.
+        await invoke(running, 20_000, 50)
+        before_mb = resident_mb()
+        with pauses_ms() as found:
+            await invoke(running, 100_000, 50)
+        grown_mb = resident_mb() - before_mb
+        print(f"{len(found)} collections, longest {max(found):.1f} ms; memory {before_mb:.0f} {grown_mb:+.1f} MB")
+    assert max(found) < 20
+    assert grown_mb < 20
+
+
+async def test_the_automatic_collector_is_given_back(tmp_path: Path) -> None:
+    """A settled gateway collects by its own plan; a closed one leaves the process as it was."""
+    assert gc.isenabled()
+    async with opened(tmp_path, {"entry.py": CLASSES}, settle=True) as running:
+        assert not gc.isenabled()
+        await running.text()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+
+
+async def test_isolates_are_freed(tmp_path: Path) -> None:
+    """After a rest no isolate of an ended invocation is left but those prepared ahead."""
+    from atoll.kernel.isolate import Isolate
+
+    async with opened(tmp_path, {"entry.py": CLASSES}, settle=True) as running:
+        await invoke(running, 500, 10)
+        gc.collect()
+        alive = [thing for thing in gc.get_objects() if isinstance(thing, Isolate)]
+        assert len(alive) <= 5

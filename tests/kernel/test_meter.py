@@ -1,0 +1,121 @@
+"""CPU time of author code is charged to the invocation that used it, across tasks, and to nobody else."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from support.gateway import opened
+
+BURN = """
+    import asyncio, time
+    from workers import Response
+
+    def burn(ms):
+        end = time.thread_time() + ms / 1000
+        while time.thread_time() < end:
+            pass
+
+    async def part(ms):
+        burn(ms / 2)
+        await asyncio.sleep(0)
+        burn(ms / 2)
+
+    async def on_fetch(request, env, ctx):
+        ms = float(request.headers.get("ms"))
+        how = request.headers.get("how")
+        if how == "gather":
+            await asyncio.gather(*(part(ms / 4) for _ in range(4)))
+        elif how == "group":
+            async with asyncio.TaskGroup() as group:
+                for _ in range(4):
+                    group.create_task(part(ms / 4))
+        elif how == "background":
+            ctx.wait_until(part(ms))
+        else:
+            await part(ms)
+        return Response("done")
+    """
+
+
+@pytest.mark.parametrize("how", ["inline", "gather", "group", "background"])
+async def test_cpu_is_charged_wherever_it_is_spent(tmp_path: Path, how: str) -> None:
+    """12 ms of work are charged as 12 ms, in the handler, in tasks of gather and TaskGroup, and in wait_until."""
+    async with opened(tmp_path, {"entry.py": BURN}) as running:
+        await running.text(headers={"ms": "1"})
+        await running.text(headers={"ms": "12", "how": how})
+        await running.seen.until(lambda seen: len(seen.ended_facts) == 2)
+        assert running.seen.ended_facts[-1]["cpu_ms"] == pytest.approx(12, rel=0.15)
+
+
+async def test_interleaved_handlers_are_charged_their_own(tmp_path: Path) -> None:
+    """Handlers of 1 and 5 ms that run interleaved are each charged what they burned."""
+    async with opened(tmp_path, {"entry.py": BURN}) as running:
+        await asyncio.gather(
+            *(running.text(headers={"ms": ms, "how": "gather"}) for _ in range(20) for ms in ("1", "5"))
+        )
+        await running.seen.until(lambda seen: len(seen.ended_facts) == 40)
+        charged = sorted(facts["cpu_ms"] for facts in running.seen.ended_facts)
+    assert charged[10] == pytest.approx(1, abs=0.6)
+    assert charged[30] == pytest.approx(5, abs=0.8)
+    assert charged[19] < 3 < charged[20]
+
+
+async def test_the_cap_on_cpu_time(tmp_path: Path) -> None:
+    """Past `cpu_ms` the answer is 503 with code 1102, and no further step of the invocation runs."""
+    source = """
+        import asyncio, time
+        from workers import Response
+        import builtins
+        async def on_fetch(request, env, ctx):
+            for step in range(50):
+                end = time.thread_time() + 0.005
+                while time.thread_time() < end:
+                    pass
+                try:
+                    await asyncio.sleep(0)
+                except BaseException:
+                    builtins.swallowed = True
+            return Response("never")
+        """
+    async with opened(tmp_path, {"entry.py": source}, "[limits]\ncpu_ms = 20") as running:
+        async with running.client.get(running.url) as response:
+            assert response.status == 503
+            assert "1102" in await response.text()
+        await running.seen.until(lambda seen: seen.ended_facts)
+        facts = running.seen.ended_facts[0]
+        assert facts["outcome"] == "exceededCpu"
+        assert 20 < facts["cpu_ms"] < 35
+
+
+async def test_another_invocation_is_not_disturbed(tmp_path: Path) -> None:
+    """One that overruns ends; another that runs beside it answers."""
+    async with opened(tmp_path, {"entry.py": BURN}, "[limits]\ncpu_ms = 20") as running:
+        greedy = asyncio.ensure_future(running.status(headers={"ms": "60", "how": "gather"}))
+        modest = asyncio.ensure_future(running.status(headers={"ms": "2", "how": "gather"}))
+        assert await asyncio.gather(greedy, modest) == [503, 200]
+
+
+@pytest.mark.timing
+async def test_the_charge_agrees_with_the_operating_system(tmp_path: Path) -> None:
+    """Over many requests of 5 ms, what is charged is within 10 % of what the process used for author code.
+
+    The runtime's own share is measured with the same number of requests that burn nothing, and taken off.
+    """
+    async with opened(tmp_path, {"entry.py": BURN}) as running:
+
+        async def spent(ms: str, count: int) -> tuple[float, float]:
+            running.seen.ended_facts.clear()
+            before = time.process_time()
+            for _ in range(count):
+                await running.text(headers={"ms": ms})
+            await running.seen.until(lambda seen: len(seen.ended_facts) == count)
+            used_ms = (time.process_time() - before) * 1000
+            return used_ms, sum(facts["cpu_ms"] for facts in running.seen.ended_facts)
+
+        await spent("0", 50)
+        idle_ms, idle_charged_ms = await spent("0", 200)
+        used_ms, charged_ms = await spent("5", 200)
+    assert charged_ms - idle_charged_ms == pytest.approx(used_ms - idle_ms, rel=0.1)
+    assert charged_ms == pytest.approx(1000, rel=0.15)
