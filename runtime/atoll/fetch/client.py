@@ -1,0 +1,74 @@
+"""The innermost `Fetcher`: a request goes out on a connection of the pool, and its response comes back.
+
+A request is repeated, once, in one case only: the connection had been used before, no byte of an answer came back,
+and doing it twice does no harm. That is an upstream which closed an idle connection while we wrote to it.
+Source: RFC 9110, section 9.2.2; RFC 9112, section 9.3.1.
+"""
+
+from typing import Final
+
+from atoll import current
+from atoll.errors import AddressDenied, ConnectionBroken, TooManySubrequests
+from atoll.fetch.guard import Guard
+from atoll.fetch.hop import Hop
+from atoll.fetch.http1 import Connection
+from atoll.fetch.outgoing import Outgoing, outgoing
+from atoll.fetch.pool import Pool
+from atoll.http.message import Request, Response
+from atoll.http.url import URL
+
+IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+
+
+class Client:
+    """Fetches from the network."""
+
+    def __init__(self, pool: Pool, guard: Guard) -> None:
+        self._pool = pool
+        self._guard = guard
+
+    async def fetch(self, request: Request) -> Response:
+        """Send the request and return the response as soon as its head is there."""
+        sending = outgoing(request)
+        redirected = type(request) is Hop
+        try:
+            connection = self._idle(request.url, redirected)
+            if connection is None:
+                connection = await self._pool.connect(request.url, redirected=redirected)
+            try:
+                return await connection.exchange(sending)
+            except ConnectionBroken as broken:
+                if not _may_repeat(sending, connection):
+                    raise
+                _charge_repetition(broken)
+            connection = await self._pool.connect(request.url, redirected=redirected)
+            return await connection.exchange(sending)
+        except BaseException:
+            if request.body is not None:
+                request.body.close()
+            raise
+
+    def _idle(self, url: URL, redirected: bool) -> Connection | None:
+        """An idle connection; one that was made without a redirect is judged again for a redirect."""
+        connection = self._pool.take(url.origin)
+        if connection is not None and redirected:
+            try:
+                self._guard.check_address(url.hostname, connection.address, redirected=True)
+            except AddressDenied:
+                self._pool.park(connection)
+                raise
+        return connection
+
+
+def _may_repeat(sending: Outgoing, connection: Connection) -> bool:
+    return connection.used and not connection.answered and sending.replayable and sending.method in IDEMPOTENT
+
+
+def _charge_repetition(broken: ConnectionBroken) -> None:
+    """Count the second attempt like every subrequest; past the cap the first one's failure stands."""
+    invoked = current.invocation.get()
+    if invoked is not None:
+        try:
+            invoked.budget.charge_subrequest()
+        except TooManySubrequests:
+            raise broken from None

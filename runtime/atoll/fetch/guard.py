@@ -1,0 +1,105 @@
+"""Where subrequests may go: scheme, host and address rules, judged for every hop and inside every connect.
+
+`fetch.deny` wins over `fetch.allow`, and `fetch.allow` over the rules that are built in: loopback and private networks
+may be reached; link-local, cloud metadata, unspecified, multicast and reserved addresses may not; and a redirect that
+comes from a public address must not lead to one that is not public.
+The address that was judged is the one that is connected to; a name is not resolved a second time in between.
+Source: OWASP's cheat sheet on server-side request forgery.
+"""
+
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_network
+
+from atoll.errors import AddressDenied
+from atoll.fetch.address import Address, Network, forbidden_kind, forms_of, is_public
+from atoll.http.message import Request, Response
+from atoll.http.url import URL
+from atoll.ports import Fetcher
+
+_HOW_TO_ALLOW = "to permit it name the host or the network in fetch.allow (wrangler-like.toml)"
+
+
+class Guard:
+    """The rules of one process."""
+
+    def __init__(self, allow: Sequence[str] = (), deny: Sequence[str] = ()) -> None:
+        self._allow = _Rules(allow)
+        self._deny = _Rules(deny)
+
+    def check_url(self, url: URL) -> None:
+        """Refuse a URL for what stands in it; `AddressDenied`."""
+        if url.scheme not in ("http", "https"):
+            raise AddressDenied(f"fetch cannot go to {url.scheme!r} URLs; expected http or https")
+        if url.has_credentials:
+            raise AddressDenied(
+                f"the URL for {url.origin} holds a user name or password, which would leak into logs and redirects; "
+                "send an Authorization header"
+            )
+        if self._deny.names and (rule := self._deny.host_rule(url.hostname)) is not None:
+            raise AddressDenied(f"the host {url.hostname} is denied by the rule {rule!r} of fetch.deny")
+
+    def check_address(self, hostname: str, address: str, *, redirected: bool) -> bool:
+        """Judge one address of a host; `AddressDenied`, or whether the address is on the public internet.
+
+        `redirected`: an answer from a public address led here.
+        """
+        forms = forms_of(address)
+        public = is_public(forms)
+        what = f"{hostname} is at {address}, which" if hostname != address else f"the address {address}"
+        if (rule := self._deny.network_rule(forms)) is not None:
+            raise AddressDenied(f"{what} is denied by the rule {rule!r} of fetch.deny")
+        kind = forbidden_kind(forms)
+        if kind is None and (public or not redirected):
+            return public
+        if self._allow.host_rule(hostname) is not None or self._allow.network_rule(forms) is not None:
+            return public
+        if kind is not None:
+            raise AddressDenied(f"{what} is {kind}; {_HOW_TO_ALLOW}")
+        raise AddressDenied(f"{what} is not public, and a public server redirected there; {_HOW_TO_ALLOW}")
+
+
+class Guarded:
+    """A `Fetcher` that refuses a request for its URL; addresses are judged by whoever connects."""
+
+    def __init__(self, inner: Fetcher, guard: Guard) -> None:
+        self._inner = inner
+        self._guard = guard
+
+    async def fetch(self, request: Request) -> Response:
+        """Refuse with `AddressDenied`, or pass on."""
+        self._guard.check_url(request.url)
+        return await self._inner.fetch(request)
+
+
+class _Rules:
+    """One list of host names ("example.com", "*.example.com") and networks ("10.0.0.0/8")."""
+
+    def __init__(self, rules: Iterable[str]) -> None:
+        self.names: frozenset[str]
+        names: set[str] = set()
+        self._networks: list[tuple[Network, str]] = []
+        for rule in rules:
+            try:
+                self._networks.append((ip_network(rule), rule))
+            except ValueError:
+                names.add(rule.lower().removesuffix("."))
+        self.names = frozenset(names)
+
+    def host_rule(self, hostname: str) -> str | None:
+        """The rule that covers a host name."""
+        name = hostname.removesuffix(".")
+        if name in self.names:
+            return name
+        while "." in name:
+            name = name.partition(".")[2]
+            if f"*.{name}" in self.names:
+                return f"*.{name}"
+        return None
+
+    def network_rule(self, forms: tuple[Address, ...]) -> str | None:
+        """The rule that covers an address in any of its forms."""
+        for network, rule in self._networks:
+            for address in forms:
+                if address.version == network.version and address in network:
+                    return rule
+        return None

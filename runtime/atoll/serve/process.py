@@ -1,0 +1,192 @@
+"""One OS process of the gateway: an event loop, the channel to the supervisor, a drain and an exit status.
+
+The supervisor says what to serve; the end of its channel means that it has gone, and then the process drains
+quickly and goes too. SIGTERM to this process alone makes it drain and be replaced. SIGUSR2 prints the stack of
+every thread, even while C code holds the interpreter: the supervisor asks for it before it ends a stuck process.
+"""
+
+import asyncio
+import faulthandler
+import resource
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Final, Protocol
+
+import uvloop
+
+from atoll.config import Config
+from atoll.errors import AtollError, ScriptError
+from atoll.observe import json_lines, pretty
+from atoll.observe.log import open_log
+from atoll.observe.output import capture
+from atoll.ports import Observer
+from atoll.serve.channel import (
+    Channel,
+    Down,
+    Drain,
+    Leaving,
+    Problem,
+    Ready,
+    Refused,
+    Reload,
+    Reloaded,
+    Start,
+    Up,
+    below,
+)
+from atoll.serve.heartbeat import BEAT_S, Heartbeat
+
+WARM: Final = (json_lines, pretty)
+"""What is imported on demand elsewhere, and here so that the template has it and no fork waits for it."""
+
+ORPHAN_DRAIN_S: Final = 2.0
+EXIT_OK: Final = 0
+EXIT_REFUSED: Final = 1
+
+
+class Gateway(Protocol):
+    """What a process needs of the gateway that assembly opens."""
+
+    @property
+    def problems(self) -> Mapping[str, ScriptError]: ...
+
+    async def serve(self, sock: socket.socket) -> None: ...
+
+    async def reload(self, config: Config) -> None: ...
+
+    async def drain(self, timeout_s: float) -> None: ...
+
+    def settle(self) -> None: ...
+
+
+class OpenGateway(Protocol):
+    """Opens the gateway: `assembly.open_gateway`, or a test's own."""
+
+    def __call__(self, config: Config, *, observer: Observer, dev: bool) -> AbstractAsyncContextManager[Gateway]: ...
+
+
+def run(fds: list[int], open_gateway: OpenGateway) -> int:
+    """Be one process; `fds` are the channel, the heartbeat and the listening sockets. The exit status."""
+    channel, heartbeat, *listeners = fds
+    name("atoll-process")
+    faulthandler.enable(file=2)
+    faulthandler.register(signal.SIGUSR2, file=2, all_threads=True)
+    _raise_file_limit()
+    sockets = [socket.socket(fileno=fd) for fd in listeners]
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_live(socket.socket(fileno=channel), Heartbeat(heartbeat), sockets, open_gateway))
+
+
+async def _live(
+    sock: socket.socket, heartbeat: Heartbeat, listeners: list[socket.socket], open_gateway: OpenGateway
+) -> int:
+    channel = await below(sock)
+    start = await channel.receive()
+    if not isinstance(start, Start):
+        return EXIT_OK
+    _beat(asyncio.get_running_loop(), heartbeat)
+    try:
+        return await _Process(channel, start, listeners).live(open_gateway)
+    except AtollError as error:
+        channel.send(Refused([], str(error)))
+    except Exception:
+        # The process's edge: whatever it was, an operator reads it, and the supervisor sees the status.
+        traceback.print_exc(file=sys.__stderr__)
+        channel.send(Refused([], "The process failed while it started or stopped; the traceback stands above."))
+    finally:
+        await channel.aclose()
+    return EXIT_REFUSED
+
+
+class _Process:
+    """The life of one process between `Start` and its exit."""
+
+    def __init__(self, channel: Channel[Down, Up], start: Start, listeners: list[socket.socket]) -> None:
+        self._channel = channel
+        self._settings = start.settings
+        self._config = start.config()
+        self._listeners = listeners
+        self._drained: asyncio.Task[None] | None = None
+        self._over = asyncio.Event()
+
+    async def live(self, open_gateway: OpenGateway) -> int:
+        """Open the gateway, serve, obey, drain."""
+        settings = self._settings
+        log = open_log(settings.log, level=settings.level, colour=settings.colour, dev=settings.dev)
+        with capture(log, level=settings.level) as observer:
+            async with open_gateway(self._config, observer=observer, dev=settings.dev) as gateway:
+                problems = _problems(gateway)
+                if problems and not settings.dev:
+                    self._channel.send(Refused(problems, ""))
+                    return EXIT_REFUSED
+                for listener in self._listeners:
+                    await gateway.serve(listener)
+                gateway.settle()
+                self._channel.send(Ready(problems))
+                # A group, so that a failure to obey or to drain ends the process: it would be deaf otherwise.
+                async with asyncio.TaskGroup() as self._tasks:
+                    self._heed_sigterm(gateway)
+                    obeying = self._tasks.create_task(self._obey(gateway))
+                    await self._over.wait()
+                    obeying.cancel()
+        log.close()
+        return EXIT_OK
+
+    async def _obey(self, gateway: Gateway) -> None:
+        while (message := await self._channel.receive()) is not None:
+            match message:
+                case Reload():
+                    await gateway.reload(self._config)
+                    self._channel.send(Reloaded(_problems(gateway)))
+                case Drain(timeout_s):
+                    self._drain(gateway, timeout_s)
+        self._drain(gateway, ORPHAN_DRAIN_S)
+
+    def _heed_sigterm(self, gateway: Gateway) -> None:
+        def leave() -> None:
+            self._channel.send(Leaving())
+            self._drain(gateway, self._config.gateway.drain_s)
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leave)
+
+    def _drain(self, gateway: Gateway, timeout_s: float) -> None:
+        if self._drained is not None:
+            self._drained.cancel()
+        self._drained = self._tasks.create_task(self._drain_within(gateway, timeout_s))
+
+    async def _drain_within(self, gateway: Gateway, timeout_s: float) -> None:
+        await gateway.drain(timeout_s)
+        self._over.set()
+
+
+def name(of_process: str) -> None:
+    """Name this process for `ps` and `top`; 15 characters count."""
+    try:
+        Path("/proc/self/comm").write_text(of_process)
+    except OSError:
+        pass
+
+
+def _problems(gateway: Gateway) -> list[Problem]:
+    return [
+        Problem(worker, str(error), error.file, error.line, error.detail) for worker, error in gateway.problems.items()
+    ]
+
+
+def _beat(loop: asyncio.AbstractEventLoop, heartbeat: Heartbeat) -> None:
+    heartbeat.beat()
+    loop.call_later(BEAT_S, _beat, loop, heartbeat)
+
+
+def _raise_file_limit() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):
+        # A sandbox may forbid it; the soft limit then stands.
+        pass
