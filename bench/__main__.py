@@ -5,7 +5,7 @@ import importlib
 
 from bench.report import heading, show
 
-ALL = ("micro.isolate",)
+ALL = ("micro.isolate", "macro.fanout")
 
 
 def main() -> None:

@@ -58,7 +58,7 @@ class Services:
             if self.failures.due(service, knobs.fail):
                 return _json(request, {"error": f"{service} fails on purpose (fail={knobs.fail:g})"}, 503)
             if not shop.knows(product):
-                known = f"1 to {len(shop.PRODUCTS)}"
+                known = ", ".join(shop.PRODUCTS)
                 return _json(request, {"error": f"no product has the id {product!r}; the ids are {known}"}, 404)
             facts = _padded(tell(product), int(knobs.size_kb * 1024))
             if service == "reviews":

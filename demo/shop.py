@@ -1,4 +1,4 @@
-"""The shop's data: twelve products and what five services know about each, all derived from the product's id.
+"""The shop's data: thirteen products and what five services know about each, all derived from the product's id.
 
 Rules of this file: pure and deterministic; the same id gives the same answer in every process and on every day.
 """
@@ -31,6 +31,7 @@ PRODUCTS: dict[str, tuple[str, str, str, int]] = {
     ),
     "11": ("Fountain pen, fine nib", "stationery", "Steel nib, piston filler, a window to see the ink.", 6400),
     "12": ("Dotted notebook, A5", "stationery", "192 numbered pages that lie flat; ink does not show through.", 1850),
+    "42": ("Towel, 70 × 140 cm", "outdoor", "About the most useful thing a traveller can carry.", 2400),
 }
 
 AUTHORS = ("Amara", "Bela", "Chiara", "Dmitri", "Emeka", "Freya", "Goran", "Hana", "Ines", "Jun")

@@ -25,7 +25,7 @@ STOP_S = 0.1
 """How long open connections are waited for at the end: whoever ends this wants it ended."""
 
 EPILOG = """\
-services   /catalogue/{id} /prices/{id} /stock/{id} /recommendations/{id} /reviews/{id}   (ids 1 to 12)
+services   /catalogue/{id} /prices/{id} /stock/{id} /recommendations/{id} /reviews/{id}   (ids 1 to 12, and 42)
            each takes ?latency_ms= &fail= &size_kb= for one request
 knobs      GET /knobs; PUT /knobs/reviews?fail=1 sets them for all requests to come
 tools      /bytes?size=10m&chunk_kb=64&chunked=1  /bytes/sha256?size=10m  /slow-stream?lines=10&interval_ms=200

@@ -10,12 +10,11 @@ from atoll.kernel.isolate import Stage
 from atoll.kernel.loader import Script, load
 from atoll.limits import Limits
 from atoll.workers.faces import AuthorsFaces
-
 from bench.report import Row, interleaved
 
 TITLE = "A fresh isolate, µs of CPU"
 _HANDLER = Path(__file__).with_name("handler_60_lines.py")
-_DATACLASS = '''
+_DATACLASS = """
 
 from dataclasses import dataclass
 
@@ -26,7 +25,7 @@ class Item:
     tags: list[str]
     stock: int = 0
     note: str | None = None
-'''
+"""
 
 
 def run(tiny: bool = False) -> list[Row]:

@@ -78,7 +78,7 @@ def resident_mb() -> float:
 @pytest.mark.timing
 async def test_a_hundred_thousand_invocations(tmp_path: Path) -> None:
     """100,000 invocations with classes, 50 in flight: no collection pauses for 20 ms, and memory stays flat."""
-    async with opened(tmp_path, {"entry.py": CLASSES}, settle=True) as running:
+    async with opened(tmp_path, {"entry.py": CLASSES}) as running:
         running.seen.ended = lambda *_: None  # type: ignore[method-assign]  # The recorder would be what grows.
         await invoke(running, 20_000, 50)
         before_mb = resident_mb()
@@ -93,7 +93,7 @@ async def test_a_hundred_thousand_invocations(tmp_path: Path) -> None:
 async def test_the_automatic_collector_is_given_back(tmp_path: Path) -> None:
     """A settled gateway collects by its own plan; a closed one leaves the process as it was."""
     assert gc.isenabled()
-    async with opened(tmp_path, {"entry.py": CLASSES}, settle=True) as running:
+    async with opened(tmp_path, {"entry.py": CLASSES}) as running:
         assert not gc.isenabled()
         await running.text()
     assert gc.isenabled()
@@ -104,7 +104,7 @@ async def test_isolates_are_freed(tmp_path: Path) -> None:
     """After a rest no isolate of an ended invocation is left but those prepared ahead."""
     from atoll.kernel.isolate import Isolate
 
-    async with opened(tmp_path, {"entry.py": CLASSES}, settle=True) as running:
+    async with opened(tmp_path, {"entry.py": CLASSES}) as running:
         await invoke(running, 500, 10)
         gc.collect()
         alive = [thing for thing in gc.get_objects() if isinstance(thing, Isolate)]

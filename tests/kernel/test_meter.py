@@ -43,7 +43,7 @@ BURN = """
 @pytest.mark.parametrize("how", ["inline", "gather", "group", "background"])
 async def test_cpu_is_charged_wherever_it_is_spent(tmp_path: Path, how: str) -> None:
     """12 ms of work are charged as 12 ms, in the handler, in tasks of gather and TaskGroup, and in wait_until."""
-    async with opened(tmp_path, {"entry.py": BURN}, settle=True) as running:
+    async with opened(tmp_path, {"entry.py": BURN}) as running:
         await running.text(headers={"ms": "1"})
         await running.text(headers={"ms": "12", "how": how})
         await running.seen.until(lambda seen: len(seen.ended_facts) == 2)
@@ -52,7 +52,7 @@ async def test_cpu_is_charged_wherever_it_is_spent(tmp_path: Path, how: str) -> 
 
 async def test_interleaved_handlers_are_charged_their_own(tmp_path: Path) -> None:
     """Handlers of 1 and 5 ms that run interleaved are each charged what they burned."""
-    async with opened(tmp_path, {"entry.py": BURN}, settle=True) as running:
+    async with opened(tmp_path, {"entry.py": BURN}) as running:
         await asyncio.gather(
             *(running.text(headers={"ms": ms, "how": "gather"}) for _ in range(20) for ms in ("1", "5"))
         )
@@ -81,7 +81,7 @@ async def test_the_cap_on_cpu_time(tmp_path: Path) -> None:
                     builtins.swallowed = True
             return Response("never")
         """
-    async with opened(tmp_path, {"entry.py": source}, "[limits]\ncpu_ms = 20", settle=True) as running:
+    async with opened(tmp_path, {"entry.py": source}, "[limits]\ncpu_ms = 20") as running:
         async with running.client.get(running.url) as response:
             assert response.status == 503
             assert "1102" in await response.text()
@@ -95,7 +95,7 @@ async def test_the_cap_on_cpu_time(tmp_path: Path) -> None:
 
 async def test_another_invocation_is_not_disturbed(tmp_path: Path) -> None:
     """One that overruns ends; another that runs beside it answers."""
-    async with opened(tmp_path, {"entry.py": BURN}, "[limits]\ncpu_ms = 20", settle=True) as running:
+    async with opened(tmp_path, {"entry.py": BURN}, "[limits]\ncpu_ms = 20") as running:
         greedy = asyncio.ensure_future(running.status(headers={"ms": "60", "how": "gather"}))
         modest = asyncio.ensure_future(running.status(headers={"ms": "2", "how": "gather"}))
         assert await asyncio.gather(greedy, modest) == [503, 200]
@@ -108,7 +108,7 @@ async def test_the_charge_agrees_with_the_operating_system(tmp_path: Path) -> No
     The server's and a lean client's share is in that account too; the best of three counts.
     """
     differences = []
-    async with opened(tmp_path, {"entry.py": BURN}, settle=True) as running:
+    async with opened(tmp_path, {"entry.py": BURN}) as running:
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
         for count in (350, 350, 300):
             running.seen.ended_facts.clear()

@@ -91,7 +91,7 @@ class Running:
 
 @asynccontextmanager
 async def opened(
-    folder: Path, files: Mapping[str, str], toml: str = "", *, dev: bool = False, settle: bool = False
+    folder: Path, files: Mapping[str, str], toml: str = "", *, dev: bool = False, settle: bool = True
 ) -> AsyncIterator[Running]:
     """Write the files (`entry.py` is the main one unless `toml` has workers of its own) and serve them."""
     for name, text in files.items():

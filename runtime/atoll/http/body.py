@@ -187,14 +187,21 @@ class _Shared:
 
 
 class _Branch:
-    """One of the two ends of a tee."""
+    """One of the two ends of a tee; what its source says of itself holds for it too."""
 
     def __init__(self, shared: _Shared, side: int) -> None:
         self._shared = shared
         self._side = side
+        self.author_code = getattr(shared.source, "author_code", False)
 
     async def read(self) -> bytes:
         return await self._shared.read(self._side)
 
     def close(self) -> None:
         self._shared.close(self._side)
+
+    async def aclose(self) -> None:
+        """Close, and when the other end is closed too, let the source end as it wishes."""
+        self.close()
+        if all(self._shared.closed) and self.author_code:
+            await self._shared.source.aclose()  # type: ignore[attr-defined]

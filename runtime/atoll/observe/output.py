@@ -93,6 +93,11 @@ class Captured(Observer):
 
     def write(self, invocation: Invoked, stream: Stream, level: str, text: str) -> None:
         """Take a piece of a stream and pass on the lines that it completes."""
+        if invocation.id not in self._open:
+            # A thread has outlived its invocation: no end will come at which to pass on what was kept.
+            for line in filter(None, text.split("\n")):
+                self._observer.printed(invocation, stream, level, line)
+            return
         output = self._output(invocation)
         if output.left_bytes < 0:
             return
@@ -110,7 +115,6 @@ class Captured(Observer):
         output = self._open.get(invocation.id)
         if output is None:
             output = _Output(invocation.budget.limits.log_kb)
-            # A thread may outlive its invocation; what it says then is passed on and nothing of it is kept.
             if invocation.id in self._open:
                 self._open[invocation.id] = output
         return output

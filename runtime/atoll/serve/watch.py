@@ -8,7 +8,9 @@ comes (some network and container file systems), the snapshot is compared every 
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -55,28 +57,26 @@ class Watch:
         """Every set of changes, as soon as the files have been quiet for a moment."""
         while True:
             folders = self._folders
-            notices = awatch(
-                *folders,
-                watch_filter=None,
-                step=_STEP_MS,
-                debounce=_DEBOUNCE_MS,
-                rust_timeout=LOOK_MS,
-                yield_on_timeout=True,
-                recursive=False,
-                ignore_permission_denied=True,
-            )
-            try:
-                async for _ in notices:
-                    changes = await self._compare()
-                    if changes is not None:
-                        yield changes
-                    if self._folders != folders:
-                        break
-            except FileNotFoundError:
-                # A folder went between the look and the watch.
-                await self._compare()
-            finally:
-                await notices.aclose()
+            stop = threading.Event()
+            async with aclosing(_notices(folders, stop)) as notices:
+                noticed = asyncio.create_task(_next(notices))
+                try:
+                    # It runs until it waits, and is armed by then: what came earlier, the first look finds.
+                    await asyncio.sleep(0)
+                    while self._folders == folders:
+                        changes = await self._compare()
+                        if changes is not None:
+                            yield changes
+                        await noticed
+                        noticed = asyncio.create_task(_next(notices))
+                except FileNotFoundError:
+                    # A folder went between the look and the watch; the next look knows.
+                    pass
+                finally:
+                    # The thread that waits does not heed a cancellation, only this.
+                    stop.set()
+                    noticed.cancel()
+                    await asyncio.gather(noticed, return_exceptions=True)
 
     async def _compare(self) -> Changes | None:
         before = self._stamps
@@ -86,6 +86,24 @@ class Watch:
             return None
         files = frozenset(changed & self._watched.files)
         return Changes(modules=frozenset(changed - files), files=files)
+
+
+def _notices(folders: set[Path], stop: threading.Event) -> AsyncGenerator[object, None]:
+    return awatch(
+        *folders,
+        watch_filter=None,
+        step=_STEP_MS,
+        debounce=_DEBOUNCE_MS,
+        rust_timeout=LOOK_MS,
+        yield_on_timeout=True,
+        recursive=False,
+        ignore_permission_denied=True,
+        stop_event=stop,
+    )
+
+
+async def _next(notices: AsyncGenerator[object, None]) -> None:
+    await anext(notices)
 
 
 def _look(watched: Watched) -> tuple[dict[Path, Stamp], set[Path]]:

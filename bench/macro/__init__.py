@@ -1,0 +1,1 @@
+"""Whole programs side by side: upstream and load on one core, the gateway on another."""
