@@ -9,10 +9,12 @@
     ├── CpuExceeded            the author's code used up its CPU time                 503  1102  exceededCpu
     ├── WallExceeded           no response head in time                               504  1102  exceededWallTime
     ├── Canceled               the client left before the last byte                   499        canceled
+    │   └── ClientLeft         it left in the middle of its request body
     ├── LoadShed               too many invocations in flight                         503        loadShed
     ├── WorkerNotFound         no worker's route matches                              404        scriptNotFound
     ├── BadRequest             the request cannot be accepted as HTTP                 400
-    │   └── ContentTooLarge    the request body is over its limit                     413
+    │   ├── ContentTooLarge    the request body is over its limit                     413
+    │   └── RequestBroken      the request body does not come whole: stalled, bad framing 408, 400
     ├── InternalError          a fault of the runtime itself                          500        internalError
     ├── BodyUsed (OSError)     a body was read twice
     ├── BodyBroken (OSError)   a body ended before its end: peer gone, bad framing, cut by a limit
@@ -36,7 +38,7 @@ from atoll.outcome import Outcome
 class AtollError(Exception):
     """The root of the tree; an exception outside of it that escapes the runtime is a bug."""
 
-    status: ClassVar[int] = 500
+    status: int = 500
     code: ClassVar[int | None] = None
     outcome: ClassVar[Outcome] = Outcome.INTERNAL_ERROR
     detail: str = ""
@@ -129,12 +131,12 @@ class WorkerNotFound(AtollError):
 class BadRequest(AtollError):
     """The request cannot be accepted; nothing of it is echoed."""
 
-    status: ClassVar[int] = 400
+    status = 400
     outcome = Outcome.EXCEPTION
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
-        self.status_answered = status
+        self.status = status
 
 
 class ContentTooLarge(BadRequest, OSError):
@@ -176,6 +178,14 @@ class TooManySubrequests(AtollError):
 
 class NoInvocation(AtollError, RuntimeError):
     """Something that needs a running invocation was used outside of one, such as a fetch at module top level."""
+
+
+class RequestBroken(BadRequest, BodyBroken):
+    """The client's request body does not come whole; a handler that lets this out answers with its status."""
+
+
+class ClientLeft(Canceled, BodyBroken):
+    """The client left in the middle of its request body; the invocation is being cancelled for it."""
 
 
 class AbortError(AtollError, OSError):

@@ -148,7 +148,7 @@ def test_refuses(raw: bytes, text: str, piece_bytes: int | None) -> None:
 )
 def test_bounds_hold_in_any_segments(raw: bytes, piece_bytes: int | None) -> None:
     """Every byte that is not body is bounded, whether it comes in one segment or in many."""
-    with pytest.raises(BadAnswer, match="more than|at most"):
+    with pytest.raises(BadAnswer, match=r"more than|at most"):
         read(raw, piece_bytes=piece_bytes)
 
 

@@ -49,7 +49,7 @@ async def test_segments_make_no_difference(raw: bytes, body: bytes, piece_bytes:
 
 
 async def test_the_head_is_handed_over_before_the_body() -> None:
-    """A response is there when its head is; chunks follow as they come; the body is known to the invocation meanwhile."""
+    """A response is there when its head is; while its body comes, the invocation knows of it."""
     head, rest = chunked_answer(b"one", b"two")[:-21], chunked_answer(b"one", b"two")[-21:]
     script = Dribble(head + rest, piece_bytes=len(head))
     async with ScriptedUpstream(script) as upstream, subrequests() as engine:

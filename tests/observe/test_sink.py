@@ -1,5 +1,6 @@
 """The sink: lines leave at once, and neither a slow nor a gone reader harms the server."""
 
+import asyncio
 import fcntl
 import os
 from collections.abc import Iterator
@@ -59,6 +60,28 @@ async def test_a_reader_that_does_not_read_holds_nobody_up(pipe: tuple[int, int]
 
     await eventually(all_read)
     assert [int(line) for line in got.split()] == list(range(10_000))
+    sink.close()
+
+
+async def test_a_thread_that_prints_holds_up_nobody_else(pipe: tuple[int, int]) -> None:
+    """With nobody reading, a thread's line is kept like any other, and the loop's own writes return."""
+    reader, writer = pipe
+    sink = Sink(writer)
+    async with asyncio.timeout(5):
+        await asyncio.to_thread(lambda: [sink.write(LINE) for _ in range(10_000)])
+        sink.write(b"last\n")
+    os.set_blocking(reader, False)
+    got = bytearray()
+
+    def all_read() -> bool:
+        try:
+            got.extend(os.read(reader, 1 << 20))
+        except BlockingIOError:
+            pass
+        return got.endswith(b"last\n")
+
+    await eventually(all_read)
+    assert len(got) == 10_000 * len(LINE) + 5
     sink.close()
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
-ORIGIN = re.compile(r"http://[^\s/]+:\d+")
+ORIGIN = re.compile(r"http://(?:\[[0-9a-f:]+\]|[^\s/:\"]+):\d+")
 END_S = 5.0
 
 

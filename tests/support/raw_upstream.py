@@ -1,4 +1,4 @@
-"""Sources for request bodies, and upstream scripts that concern the transport: pieces, pauses, answers before the end."""
+"""A source for request bodies, and an upstream script that cuts its answer into segments."""
 
 import asyncio
 import socket

@@ -93,9 +93,12 @@ class Incoming:
         self._wake()
 
     def end(self) -> None:
-        """The last byte has come; the connection is free."""
+        """The last byte has come; the connection is free, and has to be read again for whoever uses it next."""
         self._ended = True
-        self._tap = None
+        tap, self._tap = self._tap, None
+        if self._paused and tap is not None:
+            self._paused = False
+            tap.resume()
         self._wake()
 
     def fail(self, failure: AtollError) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 from atoll import current
 from atoll.errors import (
     AtollError,
+    BadRequest,
     BodyBroken,
     Canceled,
     CpuExceeded,
@@ -318,8 +319,9 @@ class Invocation:
         verdict = self.verdict
         if verdict is None:
             self.verdict = verdict = _translate(error, self)
-            verdict.detail = describe(error)
-            self._observer.failed(self, verdict, "handler_failed")
+            if not isinstance(verdict, (BadRequest, Canceled)):
+                verdict.detail = describe(error)
+                self._observer.failed(self, verdict, "handler_failed")
         elif not isinstance(verdict, Canceled):
             self._observer.failed(self, verdict, "invocation_stopped")
         self._deliver(None, verdict)
@@ -446,6 +448,9 @@ def _translate(error: BaseException, invocation: Invocation) -> AtollError:
         late = WallExceeded(f"the handler of worker {invocation.worker!r} did not catch a timeout: {error}")
         late.__cause__ = error
         return late
+    if isinstance(error, (BadRequest, Canceled)):
+        # What the client did to its request body, met by a handler that read it.
+        return error
     if isinstance(error, AtollError) and not isinstance(error, OSError) and error.code is not None:
         return error
     if isinstance(error, asyncio.CancelledError):

@@ -63,8 +63,6 @@ class Captured(Observer):
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
         self._open: dict[str, _Output | None] = {}
-        self.failed = observer.failed  # type: ignore[method-assign]
-        self.warned = observer.warned  # type: ignore[method-assign]
 
     def began(self, invocation: Invoked) -> None:
         self._open[invocation.id] = None
@@ -90,6 +88,12 @@ class Captured(Observer):
                     self.printed(invocation, stream, "info" if stream == "stdout" else "warning", text)
         self._open.pop(invocation.id, None)
         self._observer.ended(invocation, outcome, facts)
+
+    def failed(self, invocation: Invoked | None, error: BaseException, where: str) -> None:
+        self._observer.failed(invocation, error, where)
+
+    def warned(self, event: str, **facts: Any) -> None:
+        self._observer.warned(event, **facts)
 
     def write(self, invocation: Invoked, stream: Stream, level: str, text: str) -> None:
         """Take a piece of a stream and pass on the lines that it completes."""

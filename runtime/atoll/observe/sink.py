@@ -6,6 +6,7 @@ not keep up are lines kept, up to `KEPT_BYTES_MAX`, and past that dropped and co
 """
 
 import asyncio
+import contextvars
 import os
 import select
 import stat
@@ -25,7 +26,8 @@ class Sink:
         self._kept = bytearray()
         self._dropped = 0
         self._dead = False
-        self._waiting: asyncio.AbstractEventLoop | None = None
+        self._waiting = False
+        self._loop = _running_loop()
         self._lock = threading.Lock()
 
     def write(self, line: bytes) -> None:
@@ -69,13 +71,15 @@ class Sink:
             self._kept += line
 
     def _wait(self) -> None:
-        try:
-            self._waiting = asyncio.get_running_loop()
-        except RuntimeError:
-            # No loop runs in this thread, so that nobody is held up but the one who writes.
+        if self._loop is None or self._loop.is_closed():
+            # Nobody is held up but the one who writes.
             self._wait_here()
-        else:
-            self._waiting.add_writer(self._fd, self._resume)
+        elif not self._waiting:
+            # The writer may be a thread, or authors' code whose invocation must not live on in this callback.
+            self._waiting = True
+            self._loop.call_soon_threadsafe(
+                self._loop.add_writer, self._fd, self._resume, context=contextvars.Context()
+            )
 
     def _wait_here(self, timeout_s: float | None = None) -> None:
         poll = select.poll()
@@ -95,9 +99,16 @@ class Sink:
                 self._stop_waiting()
 
     def _stop_waiting(self) -> None:
-        if self._waiting is not None:
-            self._waiting.remove_writer(self._fd)
-            self._waiting = None
+        if self._waiting and self._loop is not None and not self._loop.is_closed():
+            self._loop.remove_writer(self._fd)
+        self._waiting = False
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _reopened(fd: int) -> tuple[int, bool]:

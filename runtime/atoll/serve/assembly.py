@@ -23,7 +23,8 @@ from atoll.kernel.loader import hidden_names, load
 from atoll.kernel.meter import Meter
 from atoll.ports import Faces, Observer
 from atoll.rules.routing import Router
-from atoll.triggers.http import HttpBounds, HttpTrigger, WorkerBounds
+from atoll.triggers.connection import HttpBounds
+from atoll.triggers.http import HttpTrigger, WorkerBounds
 from atoll.workers.faces import AuthorsFaces
 
 
@@ -58,6 +59,7 @@ class Gateway:
             bounds=HttpBounds(
                 url_bytes_max=gateway.url_kb * 1024,
                 headers_bytes_max=gateway.headers_kb * 1024,
+                header_timeout_s=gateway.header_timeout_s,
                 idle_timeout_s=gateway.idle_timeout_s,
                 write_timeout_s=gateway.write_timeout_s,
                 connections_max=gateway.connections,

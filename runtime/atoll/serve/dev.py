@@ -7,6 +7,7 @@ configuration forks a new process, and the old one leaves when the new one serve
 import asyncio
 import os
 import socket
+import threading
 import time
 import webbrowser
 from collections.abc import Mapping, Sequence
@@ -130,9 +131,10 @@ class _DevServer:
                 await self._roll_over(config)
                 self._console.replaced(_named(changes.files), _since_ms(began_s))
             elif changes.modules:
-                for problem in (problems := await self._supervisor.reload()):
+                problems = await self._supervisor.reload()
+                for problem in problems or []:
                     self._console.problem(problem)
-                if not problems:
+                if problems == []:
                     self._console.reloaded(_named(changes.modules), _since_ms(began_s))
         except AtollError as error:
             self._console.kept(error)
@@ -171,12 +173,12 @@ class _DevServer:
     def _open_browser(self) -> None:
         url = self._url
 
-        def opened(done: "asyncio.Future[bool]") -> None:
-            if not done.cancelled() and not done.result():
+        def launch() -> None:
+            if not webbrowser.open(url):
                 self._console.told(f"No browser was found. Open {url} yourself.")
 
-        # A browser's launcher may block; the server must not.
-        asyncio.get_running_loop().run_in_executor(None, webbrowser.open, url).add_done_callback(opened)
+        # A launcher may block for as long as its browser is open: neither the server nor its end waits for that.
+        threading.Thread(target=launch, daemon=True).start()
 
 
 def _watched(config: Config) -> Watched:

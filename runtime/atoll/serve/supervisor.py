@@ -8,7 +8,6 @@ import asyncio
 import signal
 import socket
 import time
-from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,6 +17,7 @@ from atoll.errors import StartError
 from atoll.observe.log import Log
 from atoll.serve.channel import Problem, Settings
 from atoll.serve.child import Child, NotServing
+from atoll.serve.crashes import CrashLoop
 from atoll.serve.heartbeat import TICK_S
 from atoll.serve.spawner import Spawner
 
@@ -53,26 +53,6 @@ class Slot:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-class CrashLoop:
-    """How long to wait before the next fork: nothing at first, then longer from death to death."""
-
-    WITHIN_S: Final = 20.0
-    FREE: Final = 2
-    FIRST_S: Final = 0.25
-    LONGEST_S: Final = 10.0
-
-    def __init__(self) -> None:
-        self._deaths: deque[float] = deque(maxlen=16)
-
-    def died(self, now_s: float) -> float:
-        """Count one death; the seconds to wait."""
-        while self._deaths and now_s - self._deaths[0] > self.WITHIN_S:
-            self._deaths.popleft()
-        self._deaths.append(now_s)
-        beyond = len(self._deaths) - self.FREE
-        return min(self.FIRST_S * 2 ** (beyond - 1), self.LONGEST_S) if beyond > 0 else 0.0
-
-
 class Supervisor:
     """Processes that serve one plan."""
 
@@ -86,6 +66,7 @@ class Supervisor:
         self._children: dict[Child, Plan] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._crashes = CrashLoop()
+        self._changed = asyncio.Event()
         spawner.on_lost = lambda status: log.warned("template_replaced", status=status)
 
     async def start(self, plan: Plan, processes: int) -> list[Problem]:
@@ -106,32 +87,34 @@ class Supervisor:
             self._begin(self._keep(slot))
         return results[0][1]
 
-    async def reload(self) -> list[Problem]:
-        """Have every process read the code again; the workers that do not load."""
-        problems: list[Problem] = []
+    async def reload(self) -> list[Problem] | None:
+        """Have all processes read the code again; the workers that do not load, or None when a process ended over it."""
+        self._hurry()
+        problems: list[Problem] | None = []
         for slot in self._slots:
             async with slot.lock:
-                # A process that is forked from now on reads the new code anyway.
-                if slot.child is not None and (found := await slot.child.reload()) is not None:
-                    problems = found
+                if slot.child is not None:
+                    problems = await slot.child.reload()
         return problems
 
     async def replace(self, plan: Plan) -> list[Problem]:
-        """Roll over to another plan; the old processes go once the new ones serve. `NotServing`: nothing changed."""
-        before, self._plan = self._plan, plan
-        problems: list[Problem] = []
-        for slot in self._slots:
+        """Roll over to another plan; the old processes go once all new ones serve. `NotServing`: nothing changed."""
+        results = await asyncio.gather(*(self._launch(plan) for _ in self._slots), return_exceptions=True)
+        launched = [result for result in results if not isinstance(result, BaseException)]
+        for failure in results:
+            if isinstance(failure, BaseException):
+                for child, _ in launched:
+                    child.drain(0)
+                raise failure
+        self._plan = plan
+        self._hurry()
+        for slot, (child, _) in zip(self._slots, launched, strict=True):
             async with slot.lock:
-                try:
-                    new, problems = await self._launch(plan)
-                except (NotServing, StartError):
-                    self._plan = before
-                    raise
-                old, slot.child = slot.child, new
+                old, slot.child = slot.child, child
             if old is not None:
                 old.drain(plan.config.gateway.drain_s)
                 old.gone.set()
-        return problems
+        return launched[0][1]
 
     async def stop(self, drain_s: float) -> bool:
         """Drain all processes for so long and end what is left; whether all went by themselves."""
@@ -178,7 +161,7 @@ class Supervisor:
         while True:
             if wait_s:
                 self._log.warned("process_crash_loop", pid=fallen.pid, wait_ms=round(wait_s * 1000))
-                await asyncio.sleep(wait_s)
+                await self._pause(wait_s)
             assert self._plan is not None
             try:
                 child, problems = await self._launch(self._plan)
@@ -191,6 +174,19 @@ class Supervisor:
             took_ms = round((time.monotonic() - began_s) * 1000, 1)
             self._log.warned("process_replaced", pid=child.pid, fallen=fallen.pid, cause=fallen.status, took_ms=took_ms)
             return child
+
+    async def _pause(self, wait_s: float) -> None:
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+    def _hurry(self) -> None:
+        """Something has changed: what did not come up is tried again at once."""
+        self._crashes = CrashLoop()
+        self._changed.set()
+        self._changed.clear()
 
     def _tell(self, problems: list[Problem]) -> None:
         for problem in problems:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FDS_MAX: Final = 16
 PACKET_BYTES_MAX: Final = 256
-ORPHANS_S_MAX: Final = 8.0
+ORPHANS_S_MAX: Final = 4.0
 """How long processes have to leave by themselves once the supervisor has gone."""
 
 EXIT_CRASHED: Final = 70

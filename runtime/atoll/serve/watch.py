@@ -63,10 +63,12 @@ class Watch:
                 try:
                     # It runs until it waits, and is armed by then: what came earlier, the first look finds.
                     await asyncio.sleep(0)
-                    while self._folders == folders:
+                    while True:
                         changes = await self._compare()
                         if changes is not None:
                             yield changes
+                        if self._folders != folders:
+                            break
                         await noticed
                         noticed = asyncio.create_task(_next(notices))
                 except FileNotFoundError:

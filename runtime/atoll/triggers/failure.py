@@ -39,12 +39,14 @@ _SENTENCES = {
 
 def failure_response(error: AtollError, *, request_id: str, accept: str, dev: bool) -> Response:
     """Make the answer for a failed event; `dev` adds the author's traceback and source lines."""
-    status = error.status_answered if isinstance(error, BadRequest) else error.status
+    status = error.status
     sentence = str(error) if dev or isinstance(error, BadRequest) else _SENTENCES.get(error.outcome, "")
     detail = error.detail if dev else ""
     headers = Headers([("Atoll-Request-Id", request_id)]) if request_id else Headers()
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers.append("Retry-After", "1")
+    elif status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers.append("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
     phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Error"
     if "text/html" in accept:
         text = _html(error, status, phrase, sentence, detail, request_id, dev)

@@ -9,11 +9,10 @@ import asyncio
 from typing import Final, Protocol
 
 from aiohttp import web
-from aiohttp.client_exceptions import ClientPayloadError
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.web_exceptions import HTTPException
+from aiohttp.web_protocol import PayloadAccessError, RequestPayloadError
 
-from atoll.errors import BadRequest, BodyBroken, ContentTooLarge
+from atoll.errors import BadRequest, BodyBroken, ClientLeft, ContentTooLarge, RequestBroken
 from atoll.http import url as urls
 from atoll.http.body import Body
 from atoll.http.headers import Headers
@@ -49,9 +48,14 @@ def request_of(received: web.BaseRequest, scheme: str, headers_bytes_max: int) -
     hosts = headers.get_all("host")
     if len(hosts) > 1 or (not hosts and version == (1, 1)):
         raise BadRequest("a request needs exactly one Host field")
-    if version == (1, 0) and "transfer-encoding" in headers:
+    coding = headers.get("transfer-encoding")
+    if coding is not None and version == (1, 0):
         raise BadRequest("Transfer-Encoding does not exist in HTTP/1.0")
-    url = _url(scheme, hosts[0] if hosts else "", received.raw_path, method)
+    if coding is not None and coding.lower() != "chunked":
+        raise BadRequest("the only transfer coding that is understood here is chunked")
+    if hosts and not _is_host(hosts[0]):
+        raise BadRequest("the Host field is not a host")
+    url = _url(scheme, hosts[0] if hosts else "localhost", received.raw_path, method)
     if hosts and hosts[0] != url.authority:
         headers.set("Host", url.authority)
     return Request(method, url, headers, None, "manual")
@@ -86,26 +90,35 @@ class RequestBody:
         self._closed = False
 
     async def read(self) -> bytes:
-        """The next chunk; b"" at the end; `BodyBroken` when the client stalls, leaves or breaks the framing."""
+        """The next chunk; b"" at the end; `ContentTooLarge`, or a `BodyBroken` that says what the client did."""
         if self._closed:
             raise BodyBroken("the request body was closed")
         content = self._received.content
         try:
             if self.awaits_continue:
-                self.awaits_continue = False
-                await self._received.writer.write(_CONTINUE)
+                await self.ask()
             async with asyncio.timeout(self._bounds.body_timeout_s):
                 chunk = await content.readany()
         except TimeoutError:
-            raise BodyBroken(
-                f"the client sent nothing of its body for {self._bounds.body_timeout_s:g} s (gateway.body_timeout_s)"
+            raise RequestBroken(
+                f"the client sent nothing of its body for {self._bounds.body_timeout_s:g} s (gateway.body_timeout_s)",
+                408,
             ) from None
-        except (OSError, ClientPayloadError, HttpProcessingError, HTTPException) as error:
-            raise BodyBroken(f"the request body ended before its end: {type(error).__name__}") from None
+        except OSError:
+            raise ClientLeft("the client left in the middle of its request body") from None
+        except (RequestPayloadError, HttpProcessingError):
+            raise RequestBroken("the framing of the request body is not valid") from None
+        except PayloadAccessError:
+            raise BodyBroken("the answer has been sent, and with it what was left of the request body is gone") from None
         self._taken_bytes += len(chunk)
         if self._taken_bytes > self._bounds.body_bytes_max:
             raise _too_large(self._bounds.body_bytes_max)
         return chunk
+
+    async def ask(self) -> None:
+        """Tell a client that waits for it to send its body; to be done before the head of the answer leaves."""
+        self.awaits_continue = False
+        await self._received.writer.write(_CONTINUE)
 
     def close(self) -> None:
         """No more will be read; what the client still sends is discarded by the connection."""
@@ -113,8 +126,10 @@ class RequestBody:
 
 
 def _url(scheme: str, host: str, target: str, method: str) -> urls.URL:
+    if any(character <= " " or character in "#\x7f" for character in target) or _is_no_text(target):
+        raise BadRequest("the request target holds bytes that no URL has")
     if target.startswith("/"):
-        text = f"{scheme}://{host or 'localhost'}{target}"
+        text = f"{scheme}://{host}{target}"
     elif target == "*" and method == "OPTIONS":
         text = f"{scheme}://{host}/"
     else:
@@ -122,17 +137,23 @@ def _url(scheme: str, host: str, target: str, method: str) -> urls.URL:
         given, separator, rest = target.partition("://")
         if not separator or given.lower() not in ("http", "https"):
             raise BadRequest("the request target is neither a path nor an http URL")
+        if not _is_host(rest.partition("/")[0].partition("?")[0]):
+            raise BadRequest("the authority of the request target is not a host")
         text = f"{scheme}://{rest}"
-        host = rest.partition("/")[0].partition("?")[0]
-    if any(character in host for character in "/\\@?#, \t"):
-        raise BadRequest("the Host field is not a host")
     try:
-        url = urls.parse(text.encode("latin-1", "surrogateescape").decode("utf-8", "replace"))
+        return urls.parse(text)
     except ValueError:
         raise BadRequest("the request target and the Host field do not make a URL") from None
-    if url.fragment or url.has_credentials:
-        raise BadRequest("a request target has neither a fragment nor credentials")
-    return url
+
+
+def _is_host(text: str) -> bool:
+    """Whether this can be host and port and nothing else; the URL's parser judges the rest of it."""
+    return bool(text) and text.isascii() and not any(character in "/\\@?#, \t" for character in text)
+
+
+def _is_no_text(target: str) -> bool:
+    """Whether bytes came that are not UTF-8; the parser hands those over as lone surrogates."""
+    return not target.isascii() and any("\ud800" <= character <= "\udfff" for character in target)
 
 
 def _too_large(bytes_max: int) -> ContentTooLarge:

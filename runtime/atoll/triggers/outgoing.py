@@ -47,8 +47,11 @@ class Outgoing:
         if response.status in NO_BODY_STATUS or method == "HEAD":
             self.framing = Framing.NONE
             self.length = declared if body is None or body.length is None else body.length
-            if response.status in (101, 204, 205):
+            if response.status in (101, 204):
                 self.length = None
+            elif response.status == 205:
+                # It has no body, but a client only learns so from its length (RFC 9112, section 6.3).
+                self.length = 0
         else:
             if self.length is None:
                 self.length = declared
@@ -62,16 +65,15 @@ class Outgoing:
         self.left_bytes = self.length if self.framing is Framing.LENGTH else None
 
     def head(self, response: Response, *, http_1_0: bool, extra: tuple[tuple[str, str], ...] = ()) -> bytes:
-        """Status line and fields, to the empty line."""
+        """Status line and fields, to the empty line; `ValueError` when they cannot be written as latin-1."""
         status = response.status
         reason = response.reason if response.reason is not None else _REASONS.get(status, "")
         lines = [f"HTTP/1.1 {status} {reason}"]
         has_date = False
-        for name, value in response.headers.pairs:
-            lower = name.lower()
-            if lower in _OURS:
-                continue
-            if lower == "date":
+        for name, value in _kept(response.headers):
+            if name.lower() == "date":
+                if has_date:
+                    continue
                 has_date = True
             lines.append(f"{name}: {value}")
         if self.framing is Framing.CHUNKED:
@@ -117,6 +119,15 @@ class Outgoing:
         if self.left_bytes:
             raise BodyBroken(f"the body is {self.left_bytes} bytes shorter than its Content-Length of {self.length}")
         return b""
+
+
+def _kept(headers: Headers) -> list[tuple[str, str]]:
+    """The author's fields but for those about a connection: ours, and what a Connection field names besides."""
+    kept = [pair for pair in headers.pairs if pair[0].lower() not in _OURS]
+    if len(kept) == len(headers.pairs) or (connection := headers.get("connection")) is None:
+        return kept
+    named = {token.strip().lower() for token in connection.split(",")}
+    return [pair for pair in kept if pair[0].lower() not in named]
 
 
 def _declared_length(headers: Headers) -> int | None:

@@ -1,0 +1,302 @@
+"""Client connections: aiohttp's server and protocol, with the bounds and the manners of a gateway.
+
+Rules of this file: all that touches aiohttp's inner parts stands here, and nothing of requests that could be parsed.
+Invariants: what cannot be parsed is answered once, in its turn, with a status and one line, and its bytes get no
+echo; after that, nothing more is parsed on that connection. A head is bounded in bytes and in seconds, however
+small the segments that it comes in. A connection that the client does not read ends after `write_timeout_s`, also
+when it is being closed.
+"""
+
+import asyncio
+import os
+import socket
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import http_parser, web
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
+
+from atoll.errors import BadRequest, StartError
+from atoll.ports import Observer
+from atoll.triggers.failure import failure_response
+from atoll.triggers.outgoing import Outgoing
+
+_FIELDS_MAX: Final = 256
+_LINGER_S: Final = 1.0
+"""How long a refused client may go on sending unheard: closing at once would reset what it has not read yet."""
+_BODY_LINGER_S: Final = 5.0
+"""How long the rest of a body that nobody read is taken and dropped, so that the client gets to read its answer."""
+_WHY_MAX: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class HttpBounds:
+    """The front's own bounds; the gateway's keys in `config`, in seconds and bytes."""
+
+    url_bytes_max: int
+    headers_bytes_max: int
+    header_timeout_s: float
+    idle_timeout_s: float
+    write_timeout_s: float
+    connections_max: int
+
+
+class Answered(web.StreamResponse):
+    """Tells aiohttp that the answer has been written, and whether the connection may be used again."""
+
+    def __init__(self, keep_alive: bool) -> None:
+        self._keep = keep_alive
+
+    @property
+    def keep_alive(self) -> bool:
+        return self._keep
+
+    async def prepare(self, request: web.BaseRequest) -> Any:
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        return None
+
+
+class Connections(web.Server):
+    """aiohttp's server with our protocol: bounded in connections, quiet about clients' nonsense."""
+
+    def __init__(self, handler: Any, *, observer: Observer, bounds: HttpBounds) -> None:
+        if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+            raise StartError(
+                "aiohttp's C parser is missing (AIOHTTP_NO_EXTENSIONS is set, or aiohttp was built from source without "
+                "it); its Python parser is not safe to face clients: install an aiohttp wheel for this platform"
+            )
+        super().__init__(
+            handler,
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=bounds.idle_timeout_s,
+            lingering_time=_BODY_LINGER_S,
+            max_line_size=bounds.url_bytes_max,
+            # The parser tells which of the two was passed by nothing but the number.
+            max_field_size=bounds.headers_bytes_max + (bounds.headers_bytes_max == bounds.url_bytes_max),
+            max_headers=_FIELDS_MAX,
+            auto_decompress=False,
+        )
+        self.observer = observer
+        self.bounds = bounds
+        self.draining = False
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def count(self) -> int:
+        """Connections that are open now, without making a list of them."""
+        return len(self._connections)
+
+    def __call__(self) -> RequestHandler:
+        return Connection(self, loop=self._loop, **self._kwargs)
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        self._empty.clear()
+        if len(self._connections) > self.bounds.connections_max:
+            self.observer.warned(
+                "connection_refused", connections=self.bounds.connections_max, why="gateway.connections"
+            )
+            transport.abort()
+        elif self.draining:
+            transport.abort()
+        else:
+            _bound_silence(transport, self.bounds.write_timeout_s)
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        task = handler._task_handler
+        super().connection_lost(handler, exc)
+        if task is not None:
+            # After the callback of the line above, by which the connection is forgotten.
+            task.add_done_callback(self._one_less)
+        else:
+            self._one_less()
+
+    def _one_less(self, *_: object) -> None:
+        if not self._connections:
+            self._empty.set()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Close idle connections, let requests in flight end within the time, then cut what is left."""
+        self.draining = True
+        # A connection that was accepted just now gets to the point where it can be told to be idle.
+        await asyncio.sleep(0)
+        for connection in list(self._connections):
+            if connection._waiter is not None and not connection._messages:
+                connection.force_close()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._empty.wait()
+        except TimeoutError:
+            pass
+        for transport in list(self._connections.values()):
+            transport.abort()
+        await self._empty.wait()
+
+
+class Connection(RequestHandler):
+    """aiohttp's protocol, with a bound on heads and an ear that closes at the first nonsense."""
+
+    __slots__ = ("_arriving", "_counted", "_head_bytes", "_head_timer", "deaf")
+
+    def __init__(self, manager: Connections, **named: Any) -> None:
+        super().__init__(manager, **named)
+        self.deaf = False
+        """What still comes is not looked at: the framing is lost, so the connection ends with the present answer."""
+        self._arriving: StreamReader = EMPTY_PAYLOAD
+        """The body that came, or comes, with the last head; at its end the next head begins."""
+        self._counted = 0
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        if self.deaf:
+            return
+        if self._request_count != self._counted:
+            # aiohttp has parsed what stood behind a declined upgrade, without coming by here.
+            current = self._current_request.content if self._current_request is not None else EMPTY_PAYLOAD
+            self._arriving = self._messages[-1][1] if self._messages else current
+        in_head = self._arriving.is_eof()
+        count = self._request_count
+        super().data_received(data)
+        self._counted = self._request_count
+        if self._counted != count:
+            self._head_came(in_head)
+        elif in_head and data and not self._upgraded:
+            self._head_grew(len(data))
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_head_timer()
+        super().connection_lost(exc)
+
+    def no_lingering(self) -> None:
+        """Close after this answer without taking the rest of the body: it will not come, or cannot be told."""
+        self._lingering_time = 0.0
+
+    def _head_came(self, in_head: bool) -> None:
+        self._stop_head_timer()
+        self._head_bytes = 0
+        message, payload = self._messages[-1]
+        if not isinstance(message, _ErrInfo):
+            self._arriving = payload
+            return
+        self.deaf = True
+        if not in_head:
+            # The framing of a body broke. aiohttp would let its reader wait for ever, and answer a second time.
+            self._messages.pop()
+            self._arriving.set_exception(RequestPayloadError("its framing is not valid"))
+            self.no_lingering()
+
+    def _head_grew(self, size: int) -> None:
+        manager = self._manager
+        if not isinstance(manager, Connections):
+            return
+        bounds = manager.bounds
+        self._head_bytes += size
+        if self._head_bytes > bounds.url_bytes_max + bounds.headers_bytes_max:
+            self._refuse(BadRequest("the request head is too large (gateway.headers_kb)", 431))
+        elif self._head_timer is None:
+            self._head_timer = self._loop.call_later(bounds.header_timeout_s, self._head_is_late, bounds)
+
+    def _head_is_late(self, bounds: HttpBounds) -> None:
+        if self._waiter is None:
+            # An earlier request is still being answered, and that answer is not to suffer.
+            self._head_timer = self._loop.call_later(bounds.header_timeout_s, self._head_is_late, bounds)
+            return
+        why = f"the request head did not come whole within {bounds.header_timeout_s:g} s (gateway.header_timeout_s)"
+        self._refuse(BadRequest(why, 408))
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _refuse(self, error: BadRequest) -> None:
+        """Queue an error as if the parser had met it: it is answered after whatever came before it."""
+        self.deaf = True
+        self._stop_head_timer()
+        self._messages.append((_ErrInfo(error.status, error, str(error)), EMPTY_PAYLOAD))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """See aiohttp: called for what could not be parsed, and for what escaped the handler."""
+        manager = self._manager
+        assert isinstance(manager, Connections)
+        request_id = refusal_id()
+        if status >= 500:
+            manager.observer.failed(None, exc or RuntimeError(message or "no cause is known"), "request_failed")
+            return _Refusal(BadRequest("the gateway failed", 500), request_id)
+        error = exc if isinstance(exc, BadRequest) else _named(exc, manager.bounds)
+        warn_refused(manager.observer, request_id, error.status, str(error))
+        return _Refusal(error, request_id)
+
+    def log_exception(self, *args: Any, **named: Any) -> None:
+        """See aiohttp: the log is the observer's."""
+        manager = self._manager
+        error = named.get("exc_info")
+        if isinstance(manager, Connections) and isinstance(error, BaseException):
+            manager.observer.failed(None, error, "connection_failed")
+
+
+class _Refusal(Answered):
+    """An answer to what could not be parsed; written when aiohttp asks for it, and the connection then closed."""
+
+    def __init__(self, error: BadRequest, request_id: str) -> None:
+        super().__init__(False)
+        self._error = error
+        self._request_id = request_id
+
+    async def prepare(self, request: web.BaseRequest) -> Any:
+        if request.writer.output_size:
+            return
+        response = failure_response(self._error, request_id=self._request_id, accept="", dev=False)
+        outgoing = Outgoing(response, method="GET", http_1_0=False, keep_alive=False)
+        held = response.body.held if response.body is not None else b""
+        await request.writer.write(outgoing.head(response, http_1_0=False) + (held or b""))
+        transport = request.transport
+        if transport is not None and transport.can_write_eof():
+            transport.write_eof()
+            # Ended by the client: when it closes, aiohttp cancels this.
+            await asyncio.sleep(_LINGER_S)
+
+
+def refusal_id() -> str:
+    """A request id for what never becomes an invocation."""
+    return os.urandom(10).hex()
+
+
+def warn_refused(observer: Observer, request_id: str, status: int, why: str) -> None:
+    """The one log event of a request that was refused; bounded, for clients decide how many there are."""
+    observer.warned("request_refused", request_id=request_id, status=status, why=why[:_WHY_MAX])
+
+
+def _named(error: BaseException | None, bounds: HttpBounds) -> BadRequest:
+    """The parser's error in our words: its own hold the client's bytes."""
+    if isinstance(error, LineTooLong):
+        if error.args[1] == bounds.url_bytes_max:
+            return BadRequest("the request's URL is too long (gateway.url_kb)", 414)
+        return BadRequest("a header field of the request is too large (gateway.headers_kb)", 431)
+    if error is not None and "Too many headers" in str(error):
+        return BadRequest(f"the request has more than {_FIELDS_MAX} header fields", 431)
+    kind = f" ({type(error).__name__})" if error is not None else ""
+    return BadRequest(f"the request is not valid HTTP{kind}")
+
+
+def _bound_silence(transport: asyncio.Transport, timeout_s: float) -> None:
+    """Have the kernel end a connection whose peer takes nothing, which nobody else watches while it is closing."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        # A little later than our own watch over answers, which knows better what to say.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(timeout_s * 1000) + 500)

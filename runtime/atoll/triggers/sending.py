@@ -1,0 +1,131 @@
+"""One answer on its way: writes with backpressure, and a watch over silence on either side of a body.
+
+Invariant: what is written and not yet taken by the kernel stays near the transport's high-water mark.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from aiohttp import web
+
+from atoll.errors import AtollError, Canceled, WallExceeded
+from atoll.http.body import Source
+from atoll.http.message import Request
+from atoll.triggers.connection import Answered
+
+
+class Stalled(Exception):
+    """One side of a body was silent for too long; `verdict` says which."""
+
+    def __init__(self, verdict: AtollError) -> None:
+        super().__init__(str(verdict))
+        self.verdict = verdict
+
+
+class Sending:
+    """See the module.
+
+    The watch is one timer for a whole body, however many chunks it has: it compares the time with the deadline of
+    whichever wait is on, and cancels the sending task when that has passed.
+    """
+
+    __slots__ = (
+        "_body_idle_s",
+        "_deadline_s",
+        "_expired",
+        "_loop",
+        "_reads",
+        "_task",
+        "_timer",
+        "_write_timeout_s",
+        "received",
+        "request",
+    )
+
+    def __init__(self, received: web.BaseRequest, request: Request, write_timeout_s: float, body_idle_s: float) -> None:
+        self.received = received
+        self.request = request
+        self._write_timeout_s = write_timeout_s
+        self._body_idle_s = body_idle_s
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline_s = 0.0
+        self._reads = False
+        self._expired = False
+
+    async def write(self, *parts: bytes) -> None:
+        """Write, and wait while the client does not keep up; `ConnectionError` when it has gone."""
+        writer = self.received.writer
+        for part in parts:
+            if part:
+                await writer.write(part, drain=False)
+        # Asked of the connection and not of this answer: pipelined ones add up.
+        if self.received.protocol.writing_paused:
+            await self._drained()
+
+    async def next_of(self, source: Source) -> bytes:
+        """The next chunk of the body; to be called inside `watched`."""
+        self._waits(True, self._body_idle_s)
+        return await source.read()
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Raise `Stalled` out of whatever is awaited in here when a wait has been too long."""
+        self._task = asyncio.current_task()
+        self._deadline_s = self._loop.time() + self._body_idle_s
+        self._arm()
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self._expired and self._task is not None and self._task.uncancel() == 0:
+                raise Stalled(self._verdict()) from None
+            raise
+        finally:
+            self._task = None
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def cut(self) -> Answered:
+        """End the connection so that the client can tell that the body is not whole."""
+        transport = self.received.transport
+        if transport is not None and (self._expired or self.received.version == (1, 0)):
+            transport.abort()
+        return Answered(False)
+
+    async def _drained(self) -> None:
+        if self._task is None:
+            with self.watched():
+                await self._drained()
+            return
+        self._waits(False, self._write_timeout_s)
+        await self.received.writer.drain()
+
+    def _waits(self, reads: bool, limit_s: float) -> None:
+        self._reads = reads
+        before_s, self._deadline_s = self._deadline_s, self._loop.time() + limit_s
+        if self._deadline_s < before_s:
+            self._arm()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._deadline_s, self._look)
+
+    def _look(self) -> None:
+        if self._task is None:
+            return
+        if self._loop.time() < self._deadline_s:
+            self._arm()
+            return
+        self._expired = True
+        self._task.cancel()
+
+    def _verdict(self) -> AtollError:
+        if self._reads:
+            return WallExceeded(
+                f"no part of the body came for {self._body_idle_s:g} s (limits.body_idle_ms); the stream was cut"
+            )
+        return Canceled(f"the client read nothing for {self._write_timeout_s:g} s (gateway.write_timeout_s)")
