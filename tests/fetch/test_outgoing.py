@@ -40,7 +40,18 @@ def test_given_fields_replace_defaults() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    "Host Connection Keep-Alive Proxy-Connection Transfer-Encoding Content-Length TE Trailer Upgrade Expect".split(),
+    [
+        "Host",
+        "Connection",
+        "Keep-Alive",
+        "Proxy-Connection",
+        "Transfer-Encoding",
+        "Content-Length",
+        "TE",
+        "Trailer",
+        "Upgrade",
+        "Expect",
+    ],
 )
 def test_framing_is_not_the_authors(name: str) -> None:
     """Fields about host, connection and framing are left out, in any case and number."""

@@ -6,6 +6,7 @@ Source: RFC 8305 (Happy Eyeballs), by aiohappyeyeballs; RFC 9110, section 4.3.4 
 """
 
 import asyncio
+import os
 import socket
 import ssl
 from pathlib import Path
@@ -102,7 +103,8 @@ async def _connect(url: URL, infos: list[AddressInfo]) -> socket.socket:
     try:
         sock = await aiohappyeyeballs.start_connection(infos, happy_eyeballs_delay=NEXT_ADDRESS_S)
     except (OSError, RuntimeError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        # The loops word it each in its own way; the number is the same.
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         addresses = ", ".join(str(info[4][0]) for info in infos)
         raise ConnectFailed(f"no connection to {url.origin} at {addresses}: {reason}") from None
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -115,16 +115,16 @@ class Incoming:
 
     async def _more(self) -> None:
         """Wait until something happens."""
-        if self._waiter is not None:
+        if self._waiter is not None and not self._waiter.done():
             raise RuntimeError("two tasks read one body at the same time; clone() or tee() it, or read it in one place")
         waiter = self._waiter = asyncio.get_running_loop().create_future()
         self._waits.begin(self, self._idle_ms)
         try:
             await waiter
         finally:
-            self._waits.end(self)
-            if self._waiter is waiter:
+            if self._waiter is None or self._waiter is waiter:
                 self._waiter = None
+                self._waits.end(self)
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None

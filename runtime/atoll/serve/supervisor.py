@@ -88,7 +88,7 @@ class Supervisor:
         return results[0][1]
 
     async def reload(self) -> list[Problem] | None:
-        """Have all processes read the code again; the workers that do not load, or None when a process ended over it."""
+        """Have all processes read the code again; the workers that do not load, or None when a process died of it."""
         self._hurry()
         problems: list[Problem] | None = []
         for slot in self._slots:

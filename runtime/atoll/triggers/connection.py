@@ -10,6 +10,7 @@ when it is being closed.
 import asyncio
 import os
 import socket
+import struct
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -259,17 +260,28 @@ class _Refusal(Answered):
         self._request_id = request_id
 
     async def prepare(self, request: web.BaseRequest) -> Any:
+        transport = request.transport
         if request.writer.output_size:
+            # An answer had begun: it must not look whole.
+            if transport is not None:
+                reset(transport)
             return
         response = failure_response(self._error, request_id=self._request_id, accept="", dev=False)
         outgoing = Outgoing(response, method="GET", http_1_0=False, keep_alive=False)
         held = response.body.held if response.body is not None else b""
         await request.writer.write(outgoing.head(response, http_1_0=False) + (held or b""))
-        transport = request.transport
         if transport is not None and transport.can_write_eof():
             transport.write_eof()
             # Ended by the client: when it closes, aiohttp cancels this.
             await asyncio.sleep(_LINGER_S)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """End a connection by a reset, which no client takes for the end of a body."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 def refusal_id() -> str:

@@ -124,11 +124,12 @@ class HttpTrigger:
         """Write the answer and tell the invocation how that ended."""
         ended: AtollError | None = InternalError("the answer could not be written")
         try:
+            await _settle_expectation(sending.received, sending.request, delivery.response)
             answer = self._answer_for(sending, delivery)
-            keep_alive = await self._write(sending, delivery, answer)
+            await self._write(sending, delivery, answer)
             ended = answer.failure
-            # Asked again, for a stream may have taken longer than it took to find out.
-            return Answered(keep_alive and self._may_keep(sending.received))
+            # Asked again, for much may have happened while a stream was sent.
+            return Answered(answer.outgoing.keep_alive and self._may_keep(sending.received))
         except Stalled as stalled:
             ended = stalled.verdict
             return sending.cut()
@@ -146,3 +147,105 @@ class HttpTrigger:
                 delivery.response.body.close()
             delivery.finish(ended)
 
+    def _answer_for(self, sending: Sending, delivery: Delivery) -> "_Answer":
+        """The answer and its head; a response that no client could understand is replaced by a failure."""
+        response, error = delivery.response, delivery.error
+        if response is not None and response.status == 101:
+            response, error = None, HandlerFailed("the handler answered 101, but there is no WebSocket behind it")
+            self._observer.failed(None, error, "response_head_failed")
+        if response is not None:
+            try:
+                return self._headed(sending, delivery, response, None)
+            except ValueError as cause:
+                error = InternalError(f"the head of the response cannot be sent: {cause}")
+                self._observer.failed(None, error, "response_head_failed")
+        assert error is not None
+        accept = sending.request.headers.get("accept") or ""
+        failed = failure_response(error, request_id=delivery.invocation_id, accept=accept, dev=self._dev)
+        return self._headed(sending, delivery, failed, None if error is delivery.error else error)
+
+    def _headed(
+        self, sending: Sending, delivery: Delivery, response: Response, failure: AtollError | None
+    ) -> "_Answer":
+        received, request = sending.received, sending.request
+        http_1_0 = received.version == (1, 0)
+        keep_alive = self._may_keep(received) and not _awaits_continue(request)
+        outgoing = Outgoing(response, method=request.method, http_1_0=http_1_0, keep_alive=keep_alive)
+        extra: tuple[tuple[str, str], ...] = ()
+        trailed = self._dev and outgoing.framing is Framing.CHUNKED and accepts_trailers(request)
+        if self._dev:
+            if response is delivery.response:
+                extra = (("Atoll-Request-Id", delivery.invocation_id),)
+            if timing := delivery.server_timing():
+                extra += (("Server-Timing", timing),)
+            if trailed:
+                extra += (("Trailer", "Server-Timing"),)
+        return _Answer(response, outgoing, outgoing.head(response, http_1_0=http_1_0, extra=extra), trailed, failure)
+
+    async def _write(self, sending: Sending, delivery: Delivery, answer: "_Answer") -> None:
+        outgoing, body = answer.outgoing, answer.response.body
+        if body is None or outgoing.framing is Framing.NONE:
+            await sending.write(answer.head)
+            return
+        taken = body.take()
+        if isinstance(taken, bytes):
+            await sending.write(*outgoing.whole(answer.head, taken))
+            return
+        await sending.write(answer.head)
+        await self._stream(sending, outgoing, taken)
+        trailers = (("Server-Timing", delivery.server_timing()),) if answer.trailed else ()
+        await sending.write(outgoing.end(trailers))
+
+    async def _stream(self, sending: Sending, outgoing: Outgoing, source: Source) -> None:
+        try:
+            with sending.watched():
+                while chunk := await sending.next_of(source):
+                    await sending.write(*outgoing.frame(chunk))
+        finally:
+            source.close()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answer:
+    """What is sent: `failure` is why it is not what the handler gave; `trailed` says that Server-Timing follows."""
+
+    response: Response
+    outgoing: Outgoing
+    head: bytes
+    trailed: bool
+    failure: AtollError | None
+
+
+def accepts_trailers(request: Request) -> bool:
+    """Whether the client said `TE: trailers` (RFC 9110, section 10.1.4)."""
+    te = request.headers.get("te")
+    return te is not None and "trailers" in {part.strip().lower() for part in te.split(",")}
+
+
+async def _settle_expectation(received: web.BaseRequest, request: Request, response: Response | None) -> None:
+    """Before the head of an answer: ask for a body that the answer is going to be made of, or else never again.
+
+    `100 Continue` cannot follow the head of an answer; and who was never told to send shall not be waited for.
+    """
+    if not _awaits_continue(request):
+        return
+    asked = request.body
+    assert asked is not None
+    source = cast(RequestBody, asked.source)
+    body = response.body if response is not None else None
+    if body is not None and body.held is None and (asked.used or body is asked):
+        await source.ask()
+        return
+    source.close()
+    if not received.content.total_bytes:
+        _connection(received).no_lingering()
+
+
+def _awaits_continue(request: Request) -> bool:
+    """Whether the client still waits to be told to send its body, so that it is not known what comes next."""
+    source = request.body.source if request.body is not None else None
+    return isinstance(source, RequestBody) and source.awaits_continue
+
+
+def _connection(received: web.BaseRequest) -> Connection:
+    return cast(Connection, received.protocol)

@@ -97,8 +97,12 @@ class RequestBody:
         try:
             if self.awaits_continue:
                 await self.ask()
-            async with asyncio.timeout(self._bounds.body_timeout_s):
+            if content.total_bytes > self._taken_bytes or content.is_eof():
+                # There is something to read, so nothing to watch over.
                 chunk = await content.readany()
+            else:
+                async with asyncio.timeout(self._bounds.body_timeout_s):
+                    chunk = await content.readany()
         except TimeoutError:
             raise RequestBroken(
                 f"the client sent nothing of its body for {self._bounds.body_timeout_s:g} s (gateway.body_timeout_s)",
@@ -109,7 +113,9 @@ class RequestBody:
         except (RequestPayloadError, HttpProcessingError):
             raise RequestBroken("the framing of the request body is not valid") from None
         except PayloadAccessError:
-            raise BodyBroken("the answer has been sent, and with it what was left of the request body is gone") from None
+            raise BodyBroken(
+                "the answer has been sent, and with it what was left of the request body is gone"
+            ) from None
         self._taken_bytes += len(chunk)
         if self._taken_bytes > self._bounds.body_bytes_max:
             raise _too_large(self._bounds.body_bytes_max)

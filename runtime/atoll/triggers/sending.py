@@ -6,14 +6,15 @@ Invariant: what is written and not yet taken by the kernel stays near the transp
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
+from aiohttp.http_writer import StreamWriter
 
 from atoll.errors import AtollError, Canceled, WallExceeded
 from atoll.http.body import Source
 from atoll.http.message import Request
-from atoll.triggers.connection import Answered
+from atoll.triggers.connection import Answered, reset
 
 
 class Stalled(Exception):
@@ -58,7 +59,7 @@ class Sending:
 
     async def write(self, *parts: bytes) -> None:
         """Write, and wait while the client does not keep up; `ConnectionError` when it has gone."""
-        writer = self.received.writer
+        writer = cast(StreamWriter, self.received.writer)
         for part in parts:
             if part:
                 await writer.write(part, drain=False)
@@ -92,7 +93,7 @@ class Sending:
         """End the connection so that the client can tell that the body is not whole."""
         transport = self.received.transport
         if transport is not None and (self._expired or self.received.version == (1, 0)):
-            transport.abort()
+            reset(transport)
         return Answered(False)
 
     async def _drained(self) -> None:

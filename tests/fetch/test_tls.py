@@ -1,0 +1,144 @@
+"""https: certificates are checked, names are checked, and the handshake has a bound."""
+
+import asyncio
+import ssl
+from pathlib import Path
+
+import pytest
+
+from atoll.config import FetchConfig
+from atoll.errors import ConfigError, ConnectFailed, FetchTimeout
+from atoll.fetch.stack import build
+from atoll.http.body import Body
+from support.certificates import Authority
+from support.subrequests import bytes_of, subrequests
+from support.upstream import ScriptedUpstream, answer, read_body
+from support.waiting import eventually
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority()
+
+
+async def test_a_trusted_upstream(authority: Authority, tmp_path: Path) -> None:
+    """An authority named by fetch.ca_file is trusted; connections are reused, bodies go both ways."""
+    payload = bytes(range(256)) * 4_096
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        writer.write(answer(await read_body(reader, head)))
+
+    async with ScriptedUpstream(echo, tls=authority.server()) as upstream:
+        async with subrequests(ca_file=authority.write(tmp_path)) as engine:
+            for body in (b"small", payload, b"again"):
+                assert await bytes_of(await engine.send("POST", upstream.url(), Body(body))) == body
+            assert upstream.connections_ever == 1
+        await eventually(lambda: upstream.connections_open == 0)
+
+
+async def test_an_unknown_authority_is_refused(authority: Authority) -> None:
+    """The error names the host, the reason and the key that would help; nothing stays open."""
+    async with ScriptedUpstream([answer()], tls=authority.server()) as upstream, subrequests() as engine:
+        with pytest.raises(ConnectFailed, match=r"https://localhost:\d+ .*unable to get local issuer.*fetch.ca_file"):
+            await engine.get(upstream.url())
+        assert engine.stack.statistics().open == 0
+        assert upstream.requests == 0
+
+
+async def test_a_certificate_for_another_host_is_refused(authority: Authority, tmp_path: Path) -> None:
+    """A certificate counts only for the name in the URL."""
+    server = authority.server("other.test")
+    async with ScriptedUpstream([answer()], tls=server) as upstream:
+        async with subrequests(ca_file=authority.write(tmp_path)) as engine:
+            with pytest.raises(ConnectFailed, match=r"Hostname mismatch.*localhost"):
+                await engine.get(upstream.url())
+        assert upstream.requests == 0
+
+
+async def test_plain_http_where_https_was_expected(authority: Authority) -> None:
+    """A port that does not speak TLS is a failed connect, and closed."""
+    left = asyncio.Event()
+
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(b"use plain http", status="400 Bad Request"))
+        while await reader.read(1_000):
+            pass
+        left.set()
+        writer.close()
+
+    server = await asyncio.start_server(plain, "127.0.0.1", 0)
+    async with server, subrequests() as engine:
+        with pytest.raises(ConnectFailed, match=r"TLS handshake with https://127"):
+            await engine.get(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        await asyncio.wait_for(left.wait(), 5)
+
+
+async def test_a_stalled_handshake_has_a_bound() -> None:
+    """An upstream that accepts and says nothing is left after fetch.connect_ms, or with the request's cancellation."""
+    left = 0
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal left
+        await reader.read()
+        left += 1
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with server:
+        async with subrequests(connect_ms=80) as engine:
+            with pytest.raises(FetchTimeout, match=r"within 80 ms \(fetch.connect_ms\)"):
+                await engine.get(url)
+        await eventually(lambda: left == 1)
+        async with subrequests() as engine:
+            task = asyncio.create_task(engine.get(url))
+            await eventually(lambda: engine.stack.statistics().connecting == 1)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await eventually(lambda: left == 2)
+
+
+async def test_flow_control_holds_over_tls(authority: Authority, tmp_path: Path) -> None:
+    """An endless body over TLS that nobody reads does not fill the memory."""
+    sent = 0
+
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        nonlocal sent
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            writer.write(b"x" * 65_536)
+            await writer.drain()
+            sent += 65_536
+
+    upstream = ScriptedUpstream(endless, tls=authority.server())
+    async with upstream, subrequests(ca_file=authority.write(tmp_path)) as engine:
+        response = await engine.get(upstream.url())
+        seen = -1
+        while seen != sent:
+            seen = sent
+            await asyncio.sleep(0.1)
+        assert 0 < sent < 16 * 1024 * 1024
+        assert response.body is not None
+        response.body.close()
+        await eventually(lambda: upstream.connections_open == 0)
+
+
+def test_the_context_checks_names_and_offers_http_1() -> None:
+    """Verification is on, whatever else the settings say."""
+    from atoll.fetch.dial import trust
+
+    context = trust(None)
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+async def test_a_ca_file_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
+    """The error names the key and the file."""
+    with pytest.raises(ConfigError, match=r"fetch.ca_file = .*missing.pem"):
+        build(FetchConfig(ca_file=tmp_path / "missing.pem"))
+    garbage = tmp_path / "garbage.pem"
+    garbage.write_text("garbage")
+    with pytest.raises(ConfigError, match=r"expected a file of PEM certificates"):
+        build(FetchConfig(ca_file=garbage))
