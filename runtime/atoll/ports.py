@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Mapping
 from types import ModuleType
 from typing import Any, Literal, Protocol
 
-from atoll.errors import AtollError
 from atoll.events import Delivery, FetchEvent
 from atoll.http.message import Request, Response
 from atoll.limits import Budget
@@ -131,8 +130,3 @@ class Observer:
 
     def warned(self, event: str, **facts: Any) -> None:
         """Something is odd but nothing is broken; `event` is a fixed past-tense event."""
-
-
-def cause_of(error: AtollError) -> BaseException:
-    """The author's own exception behind an error of the runtime, or the error itself."""
-    return error.__cause__ or error

@@ -110,7 +110,8 @@ async def test_proxy_stops_the_upstream_when_the_client_leaves(
 ) -> None:
     """A client that goes away in the middle of a stream takes the subrequest with it."""
     async with client.stream("GET", "/proxy/bytes?size=100g") as response:
-        await anext(response.aiter_raw())
+        chunks = response.aiter_raw()  # Kept: httpx closes the response when the iterator is collected.
+        await anext(chunks)
         assert (await upstreams.get("/stats")).json()["in_flight"] == 1
 
     async def stopped() -> bool:

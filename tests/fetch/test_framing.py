@@ -206,6 +206,13 @@ def test_bytes_after_the_end_spoil_the_connection(method: str, raw: bytes, more:
     assert reading.status == int(raw[9:12])
 
 
+@pytest.mark.parametrize("more", [b"0", b"5\r", b"x"])
+def test_half_a_chunk_after_an_answer_to_head_spoils_the_connection(more: bytes) -> None:
+    """Even what llhttp would still take for the beginning of a chunk is noticed."""
+    reading, _ = read(CHUNKED + more, method="HEAD")
+    assert (reading.complete, reading.reusable) == (True, False)
+
+
 def test_a_second_answer_changes_nothing_of_the_first() -> None:
     """Two answers to one request: the first stands, with its status, reason and fields."""
     second = b"HTTP/1.1 500 Evil\r\nX-Evil: 1\r\nContent-Length: 1\r\n\r\n!"

@@ -91,6 +91,9 @@ async def test_a_dead_template_is_replaced_and_its_processes_serve_on(site: Site
         (process,) = site.processes
         os.kill(old, signal.SIGKILL)
         await site.program.line("template_replaced")
+        await eventually(
+            lambda: children(site.program.pid) not in ([], [old]), what="a new template before it is needed"
+        )
         assert await site.ask() == ("one", process)
         os.kill(process, signal.SIGKILL)
         await site.program.line("process_replaced")
@@ -108,7 +111,8 @@ async def test_a_dead_supervisor_takes_everyone_along(site: Site) -> None:
         pids = [site.template, *site.processes]
         site.program.send(signal.SIGKILL)
         assert (await slow)[0] == "one"
-        await site.nobody_left(pids)
+        # By themselves: the template would end them later.
+        await site.nobody_left(pids, within_s=2.5)
 
 
 async def test_a_dead_supervisor_takes_a_stuck_process_along(site: Site) -> None:

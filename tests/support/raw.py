@@ -1,9 +1,9 @@
 """A client that sends bytes and reads bytes: what a well-behaved one would never do, and exactly what came back.
 
-    async with connected(port) as client:
-        await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        answer = await client.answer()
-        assert (answer.status, answer.body) == (200, b"hello")
+async with connected(port) as client:
+    await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    answer = await client.answer()
+    assert (answer.status, answer.body) == (200, b"hello")
 """
 
 import asyncio
@@ -120,7 +120,11 @@ async def connected(port: int, *, receive_bytes: int = 0) -> AsyncIterator[RawCl
     if receive_bytes:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+    except OSError:
+        sock.close()
+        raise
     reader, writer = await asyncio.open_connection(sock=sock, limit=4096 if receive_bytes else 1 << 20)
     try:
         yield RawClient(reader, writer)
@@ -129,9 +133,7 @@ async def connected(port: int, *, receive_bytes: int = 0) -> AsyncIterator[RawCl
         await asyncio.sleep(0)
 
 
-def request(
-    method: str = "GET", target: str = "/", *lines: str, body: bytes = b"", version: str = "HTTP/1.1"
-) -> bytes:
+def request(method: str = "GET", target: str = "/", *lines: str, body: bytes = b"", version: str = "HTTP/1.1") -> bytes:
     """The bytes of one request; Host is there unless the lines have one."""
     fields = [line for line in lines if line]
     if not any(line.lower().startswith("host:") for line in fields):

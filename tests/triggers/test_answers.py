@@ -247,7 +247,9 @@ async def test_the_connection_is_free_while_wait_until_runs(tmp_path: Path) -> N
 
 async def test_server_timing_is_there_in_dev_alone(tmp_path: Path) -> None:
     """In dev the head has it, and a chunked body's trailer for clients that take trailers; outside of dev neither."""
-    asks = request("GET", "/stream", "TE: trailers") + request("GET", "/held", "TE: trailers") + request("GET", "/stream")
+    asks = (
+        request("GET", "/stream", "TE: trailers") + request("GET", "/held", "TE: trailers") + request("GET", "/stream")
+    )
 
     async def asked(running: Running) -> list[tuple[bool, str | None, bool]]:
         async with connected(running.port) as client:

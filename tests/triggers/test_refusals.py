@@ -1,4 +1,4 @@
-"""What is not HTTP, or more of it than is taken: a status, one line, one log event, no echo, and the connection closed."""
+"""What is not HTTP, or more of it than is taken: a status, one line, one log event, no echo, the connection closed."""
 
 import json
 from pathlib import Path
@@ -44,6 +44,7 @@ MALFORMED = {
     "NUL in the path": b"GET /s3cr3t\0 HTTP/1.1\r\nHost: b\r\n\r\n",
     "tab in the path": b"GET /s3c\tr3t HTTP/1.1\r\nHost: b\r\n\r\n",
     "no UTF-8 in the path": b"GET /s3cr3t\xff HTTP/1.1\r\nHost: b\r\n\r\n",
+    "UTF-8 in the path": b"GET /s3cr3t\xc3\xa9 HTTP/1.1\r\nHost: b\r\n\r\n",
     "overlong UTF-8 in the path": b"GET /s3cr3t\xc0\xaf HTTP/1.1\r\nHost: b\r\n\r\n",
     "unknown method": b"S3CR3T / HTTP/1.1\r\nHost: b\r\n\r\n",
     "NUL in a field": b"GET / HTTP/1.1\r\nHost: b\r\nX: s3cr3t\0\r\n\r\n",
@@ -106,7 +107,7 @@ async def test_what_is_not_http_is_refused(tmp_path: Path, raw: bytes) -> None:
 async def test_what_is_http_and_not_done_here(tmp_path: Path, raw: bytes, status: int) -> None:
     """Methods, versions and expectations that are not supported have each its status, and the connection ends."""
     async with opened(tmp_path, ENTRY) as running, connected(running.port) as client:
-        await client.send(raw + request())
+        await client.send(raw)
         answer = await client.answer()
         assert (answer.status, answer.get("connection")) == (status, "close")
         assert (answer.get("allow") is not None) == (status == 405)
@@ -129,7 +130,6 @@ async def test_what_is_http_and_not_done_here(tmp_path: Path, raw: bytes, status
         ("/../../etc/passwd", "a.example", "http://a.example/etc/passwd a.example"),
         ("/a\\..\\b", "a.example", "http://a.example/b a.example"),
         ("/a%2fb%00;c", "a.example", "http://a.example/a%2fb%00;c a.example"),
-        ("/caf\u00c3\u00a9/\u00e2\u0082\u00ac", "a.example", "http://a.example/caf%C3%A9/%E2%82%AC a.example"),
         ("/x@y:z", "a.example", "http://a.example/x@y:z a.example"),
     ],
 )
@@ -189,11 +189,13 @@ async def test_a_large_url_is_told_from_a_large_head_when_both_may_be_as_large(t
 
 async def test_a_head_as_large_as_allowed_is_taken(tmp_path: Path) -> None:
     """The bounds are not passed by what just fits, in whatever segments it comes; the next head starts anew."""
-    async with opened(tmp_path, ENTRY, "[gateway]\nurl_kb = 1\nheaders_kb = 2") as running:
-        async with connected(running.port) as client:
-            for _ in range(3):
-                await client.send(request("GET", "/" + "x" * 1000, "X: " + "y" * 2000), piece_bytes=500)
-                assert (await client.answer()).status == 200
+    async with (
+        opened(tmp_path, ENTRY, "[gateway]\nurl_kb = 1\nheaders_kb = 2") as running,
+        connected(running.port) as client,
+    ):
+        for _ in range(3):
+            await client.send(request("GET", "/" + "x" * 1000, "X: " + "y" * 2000), piece_bytes=500)
+            assert (await client.answer()).status == 200
 
 
 async def test_a_head_that_grows_behind_a_running_request_is_bounded(tmp_path: Path) -> None:
@@ -208,13 +210,17 @@ async def test_a_head_that_grows_behind_a_running_request_is_bounded(tmp_path: P
             return Response("slow")
         """
     }
-    async with opened(tmp_path, entry, "[gateway]\nurl_kb = 1\nheaders_kb = 2") as running:
-        async with connected(running.port) as client:
-            await client.send(request())
-            await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n" * 120, piece_bytes=300)
-            assert (await client.answer()).body == b"slow"
-            assert (await client.answer()).status == 431
-            assert await client.rest() == b""
+    async with (
+        opened(tmp_path, entry, "[gateway]\nurl_kb = 1\nheaders_kb = 2") as running,
+        connected(running.port) as client,
+    ):
+        await client.send(request())
+        await client.send(
+            b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n" * 120, piece_bytes=300
+        )
+        assert (await client.answer()).body == b"slow"
+        assert (await client.answer()).status == 431
+        assert await client.rest() == b""
 
 
 @pytest.mark.parametrize(
@@ -250,7 +256,7 @@ async def test_failures_are_told_in_the_clients_format(tmp_path: Path, accept: s
 
 async def test_no_worker_for_this_address(tmp_path: Path) -> None:
     """404 with a request id that the log has too, and the connection goes on."""
-    toml = 'name = "w"\nmain = "entry.py"\nroutes = ["/here/*"]\n'
+    toml = 'routes = ["/here/*"]\n'
     async with opened(tmp_path, ENTRY, toml) as running, connected(running.port) as client:
         await client.send(request("GET", "/there", "Accept: application/json") + request("GET", "/here/x"))
         answer = await client.answer()
@@ -273,11 +279,14 @@ async def test_load_is_shed_with_a_time_to_come_back(tmp_path: Path) -> None:
             return Response("slow")
         """
     }
-    async with opened(tmp_path, entry, "[gateway]\nin_flight = 1") as running:
-        async with connected(running.port) as first, connected(running.port) as second:
-            await first.send(request())
-            await second.send(request())
-            answers = [await first.answer(), await second.answer()]
-            assert sorted(answer.status for answer in answers) == [200, 503]
-            shed = max(answers, key=lambda answer: answer.status)
-            assert (shed.get("retry-after"), shed.get("connection")) == ("1", None)
+    async with (
+        opened(tmp_path, entry, "[gateway]\nin_flight = 1") as running,
+        connected(running.port) as first,
+        connected(running.port) as second,
+    ):
+        await first.send(request())
+        await second.send(request())
+        answers = [await first.answer(), await second.answer()]
+        assert sorted(answer.status for answer in answers) == [200, 503]
+        shed = max(answers, key=lambda answer: answer.status)
+        assert (shed.get("retry-after"), shed.get("connection")) == ("1", None)

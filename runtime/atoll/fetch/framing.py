@@ -78,7 +78,7 @@ class Reading:
         self._excuse = 1
         """How much overhead a byte of body takes back: itself, and once the head is past a byte of framing too."""
         self._informational = 0
-        self._problem: BadAnswer | None = None
+        self._problem = ""
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
 
     def feed(self, data: bytes) -> None:
@@ -97,7 +97,8 @@ class Reading:
             parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             if not self.complete:
-                raise self._problem or BadAnswer(f"{self._peer} sent what is not a valid response: {error}") from None
+                what = self._problem or f"sent what is not a valid response: {error}"
+                raise BadAnswer(f"{self._peer} {what}") from None
             self.reusable = False
         if self._overhead > self._overhead_max:
             raise self._too_long()
@@ -250,9 +251,9 @@ class Reading:
             )
 
     def _refuse(self, what: str) -> None:
-        """Stop the parser; `feed` raises the reason."""
-        self._problem = BadAnswer(f"{self._peer} {what}")
-        raise self._problem
+        """Stop the parser; `feed` says why. Kept as text, for an error kept here would be a circle with its frames."""
+        self._problem = what
+        raise BadAnswer(what)
 
     def _too_long(self) -> BadAnswer:
         what = "chunk extensions and trailers" if self.head_done else "status line and header fields"

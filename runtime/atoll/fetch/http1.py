@@ -107,6 +107,7 @@ class Connection(asyncio.Protocol):
             self.answered = reading.begun
             if waiter.done() and not waiter.cancelled():
                 waiter.exception()  # Both cancelled and failed: nobody else will look at it.
+            del waiter  # Its exception has this frame in its traceback: a circle.
             # Only while it is ours: the answer may have been whole already, and the connection be another's.
             if self._reading is reading:
                 self.close()

@@ -66,13 +66,11 @@ class Slotted:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._leave(budget)
-            else:
-                self._forget(budget, turn)
+                self._leave(budget)  # It was given the place at this very moment.
             raise
 
     def _leave(self, budget: Budget) -> None:
-        """Give the place to whoever has waited longest; without one it is free."""
+        """Give the place to whoever has waited longest, passing over those that were cancelled; else it is free."""
         turns = self._turns.get(budget)
         while turns:
             turn = turns.popleft()
@@ -82,13 +80,6 @@ class Slotted:
                 turn.set_result(None)
                 return
         budget.waiting -= 1
-
-    def _forget(self, budget: Budget, turn: "asyncio.Future[None]") -> None:
-        turns = self._turns.get(budget)
-        if turns is not None and turn in turns:
-            turns.remove(turn)
-            if not turns:
-                del self._turns[budget]
 
 
 class _Held:

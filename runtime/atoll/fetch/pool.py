@@ -7,7 +7,6 @@ connect attempt of a cancelled request is cancelled, and what it may have brough
 """
 
 import asyncio
-import ssl
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
@@ -51,7 +50,6 @@ class Pool:
         config: FetchConfig,
         resolver: Resolver,
         guard: Guard,
-        tls: ssl.SSLContext,
         waits: Waits,
         clock: Callable[[], float],
     ) -> None:
@@ -59,7 +57,7 @@ class Pool:
         self._keep_alive_s = config.keep_alive_s
         self._per_origin = config.per_origin_connections
         settings = Settings(waits, config.headers_ms, config.idle_ms, self.park, self._gone)
-        self._dialer = Dialer(settings, resolver, guard, tls, connect_ms=config.connect_ms)
+        self._dialer = Dialer(settings, resolver, guard, connect_ms=config.connect_ms, ca_file=config.ca_file)
         self._origins: dict[str, _Origin] = {}
         self._connections: set[Connection] = set()
         self._dialing: set[asyncio.Task[Connection]] = set()
@@ -184,7 +182,10 @@ class Pool:
             self._release(origin)
             if dialing.cancelled():
                 raise _closing(url.origin)
-        connection = dialing.result()
+        try:
+            connection = dialing.result()
+        finally:
+            del dialing  # Its exception has this frame in its traceback: a circle.
         self._enter(origin, connection)
         return connection
 

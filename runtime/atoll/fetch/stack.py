@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from atoll.config import FetchConfig
 from atoll.fetch.client import Client
-from atoll.fetch.dial import trust
 from atoll.fetch.guard import Guard, Guarded
 from atoll.fetch.metered import Charged, Slotted
 from atoll.fetch.pool import Pool, Statistics
@@ -46,6 +45,6 @@ def build(config: FetchConfig, *, clock: Callable[[], float] = time.monotonic) -
     guard = Guard(config.allow, config.deny)
     resolver = Resolver(clock)
     waits = Waits()
-    pool = Pool(config, resolver, guard, trust(config.ca_file), waits, clock)
+    pool = Pool(config, resolver, guard, waits, clock)
     fetcher = Redirected(Charged(Guarded(Slotted(Client(pool, guard)), guard)))
     return Stack(fetcher, pool, resolver, waits)

@@ -1,6 +1,7 @@
 """A request body that is sent while its response is awaited, no faster than the upstream takes it.
 
-It runs in a task of the invocation that sends it, for reading the source may run author code, which is charged.
+A source that runs author code is read in a task of the invocation that sends it, and so charged; any other body is only
+moved, which is charged to nobody, in a task that belongs to no invocation.
 Invariants: no more leaves than the length that was announced, and a body that ends before it breaks the exchange;
 the source is closed when sending ends, however it ends.
 Source: RFC 9112, section 7.1.
@@ -8,6 +9,7 @@ Source: RFC 9112, section 7.1.
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from typing import Final
 
 from atoll.errors import BodyBroken, FetchTimeout
@@ -79,8 +81,12 @@ class Upload:
         """Whether the whole body has been handed to the socket."""
 
     def start(self) -> None:
-        """Begin to send, in a task of whoever runs now."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        """Begin to send."""
+        create_task = asyncio.get_running_loop().create_task
+        if _runs_author_code(self._source):
+            self._task = create_task(self._run())
+        else:
+            self._task = Context().run(create_task, self._run())
 
     def pause(self) -> None:
         """The socket's buffer is full."""
@@ -120,6 +126,8 @@ class Upload:
         finally:
             self._waits.end(self)
             self._source.close()
+            if _runs_author_code(self._source):
+                await self._source.aclose()  # type: ignore[attr-defined]
 
     async def _send(self) -> None:
         write = self._transport.write
@@ -151,3 +159,7 @@ class Upload:
         failed, self._failed = self._failed, None
         if failed is not None:
             failed(error)
+
+
+def _runs_author_code(source: Source) -> bool:
+    return getattr(source, "author_code", False)

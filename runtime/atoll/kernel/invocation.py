@@ -32,10 +32,10 @@ from atoll.kernel.channel import Channel
 from atoll.kernel.isolate import Isolate
 from atoll.kernel.loader import Script
 from atoll.kernel.meter import Meter
-from atoll.kernel.traces import describe
 from atoll.limits import Budget
 from atoll.outcome import Outcome
 from atoll.ports import Closable, Faces, Fetcher, Observer
+from atoll.trace import authors_trace
 
 GRACE_S: Final = 1.0
 """How long cancelled author code may go on cleaning up before it is never stepped again."""
@@ -304,7 +304,7 @@ class Invocation:
             cut = self.verdict = self.verdict or _translate(error, self)
             channel.fail(BodyBroken(f"the body was cut: {cut}"))
             if not isinstance(cut, Canceled):
-                cut.detail = describe(error)
+                cut.detail = authors_trace(error)
                 self._observer.failed(self, cut, "handler_body_failed")
         self._settle_cancellation()
         try:
@@ -320,7 +320,7 @@ class Invocation:
         if verdict is None:
             self.verdict = verdict = _translate(error, self)
             if not isinstance(verdict, (BadRequest, Canceled)):
-                verdict.detail = describe(error)
+                verdict.detail = authors_trace(error)
                 self._observer.failed(self, verdict, "handler_failed")
         elif not isinstance(verdict, Canceled):
             self._observer.failed(self, verdict, "invocation_stopped")

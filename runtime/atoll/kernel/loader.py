@@ -6,17 +6,18 @@ changed file makes a new Script, and invocations in flight keep the old one.
 
 import sys
 import time
+import traceback
 from collections import deque
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import CodeType
 from typing import Literal
 
-from atoll.errors import AtollError, ScriptError
+from atoll.errors import ScriptError
 from atoll.kernel.isolate import Isolate, OwnLoader, Stage, prepare
-from atoll.kernel.traces import script_error
 from atoll.limits import Limits
 from atoll.ports import Faces
+from atoll.trace import authors_trace
 
 
 class Script:
@@ -137,9 +138,9 @@ def load(
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
-        if isinstance(error, AtollError) and isinstance(error, ScriptError):
+        if isinstance(error, ScriptError):
             raise
-        raise script_error(error, worker=worker, main=main, root=root) from error
+        raise _script_error(error, worker=worker, main=main, root=root) from error
     finally:
         stage.leave()
     spent_ms = (time.thread_time_ns() - started_ns) / 1e6
@@ -153,6 +154,28 @@ def load(
         first.prepared_ns = 0
         script.ready.append(first)
     return script
+
+
+def _script_error(error: BaseException, *, worker: str, main: Path, root: Path) -> ScriptError:
+    """Turn what came out of loading a worker into one error that points at the author's line."""
+    file, line = str(main), 0
+    if isinstance(error, SyntaxError) and error.filename:
+        file, line = error.filename, error.lineno or 0
+        what = f"{type(error).__name__}: {error.msg}"
+    else:
+        for frame in traceback.extract_tb(error.__traceback__):
+            if Path(frame.filename).is_relative_to(root):
+                file, line = frame.filename, frame.lineno or 0
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    place = _short(file, root) + (f", line {line}" if line else "")
+    return ScriptError(
+        f"worker {worker!r} cannot be loaded: {what} ({place})", file=file, line=line, detail=authors_trace(error)
+    )
+
+
+def _short(file: str, root: Path) -> str:
+    path = Path(file)
+    return str(path.relative_to(root)) if path.is_relative_to(root) else file
 
 
 def hidden_names(root: Path) -> list[str]:

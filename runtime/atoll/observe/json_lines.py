@@ -4,6 +4,7 @@ The doorway of structlog. The chain is bound once and its filter is chosen at th
 level costs one call (structlog's own advice on performance).
 """
 
+import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -13,9 +14,9 @@ import structlog
 from atoll.observe.escape import sound
 from atoll.observe.log import LEVELS, Log
 from atoll.observe.sink import Sink
-from atoll.observe.trace import authors_trace
 from atoll.outcome import Outcome
 from atoll.ports import Invoked
+from atoll.trace import authors_trace
 
 
 class JsonLog(Log):
@@ -34,6 +35,7 @@ class JsonLog(Log):
             context_class=dict,
             cache_logger_on_first_use=True,
         ).bind()
+        self._process_ns = time.process_time_ns()
 
     def printed(self, invocation: Invoked, stream: Literal["stdout", "stderr", "log"], level: str, text: str) -> None:
         self._log.log(
@@ -51,8 +53,17 @@ class JsonLog(Log):
             worker=invocation.worker,
             request_id=invocation.id,
             outcome=outcome.value,
+            process_cpu_ms=self._process_cpu_ms(),
             **{key: round(value, 3) if isinstance(value, float) else value for key, value in facts.items()},
         )
+
+    def _process_cpu_ms(self) -> float:
+        """What the whole process has used since the last request's end: the author's code, the runtime and the loop.
+
+        For requests that overlap it is a share, not a measure; over many lines it adds up to the process's CPU time.
+        """
+        before_ns, self._process_ns = self._process_ns, time.process_time_ns()
+        return round((self._process_ns - before_ns) / 1e6, 3)
 
     def failed(self, invocation: Invoked | None, error: BaseException, where: str) -> None:
         whose = {"worker": invocation.worker, "request_id": invocation.id} if invocation is not None else {}

@@ -9,9 +9,9 @@ from typing import Any, Final, Literal
 from atoll.observe.escape import shown
 from atoll.observe.log import LEVELS, Log
 from atoll.observe.sink import Sink
-from atoll.observe.trace import authors_trace
 from atoll.outcome import Outcome
 from atoll.ports import Invoked
+from atoll.trace import authors_trace
 
 _RED: Final = "31"
 _GREEN: Final = "32"

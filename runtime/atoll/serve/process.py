@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -119,6 +120,7 @@ class _Process:
         settings = self._settings
         log = open_log(settings.log, level=settings.level, colour=settings.colour, dev=settings.dev)
         with capture(log, level=settings.level) as observer:
+            sys.unraisablehook = partial(_unraisable, observer)
             async with open_gateway(self._config, observer=observer, dev=settings.dev) as gateway:
                 problems = _problems(gateway)
                 if problems and not settings.dev:
@@ -170,6 +172,12 @@ def name(of_process: str) -> None:
         Path("/proc/self/comm").write_text(of_process)
     except OSError:
         pass
+
+
+def _unraisable(observer: Observer, unraisable: "sys.UnraisableHookArgs") -> None:
+    """An exception that nobody could catch, such as one in `__del__`, or of a coroutine that refused to be ended."""
+    why = f"{type(unraisable.exc_value).__name__}: {unraisable.exc_value}"
+    observer.warned("exception_ignored", why=why, where=repr(unraisable.object)[:200])
 
 
 def _problems(gateway: Gateway) -> list[Problem]:

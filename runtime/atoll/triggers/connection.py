@@ -8,28 +8,20 @@ when it is being closed.
 """
 
 import asyncio
-import os
 import socket
-import struct
 from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import http_parser, web
-from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 
 from atoll.errors import BadRequest, StartError
 from atoll.ports import Observer
-from atoll.triggers.failure import failure_response
-from atoll.triggers.outgoing import Outgoing
+from atoll.triggers.refusal import FIELDS_MAX, Refusal, named, refusal_id, warn_refused
 
-_FIELDS_MAX: Final = 256
-_LINGER_S: Final = 1.0
-"""How long a refused client may go on sending unheard: closing at once would reset what it has not read yet."""
 _BODY_LINGER_S: Final = 5.0
 """How long the rest of a body that nobody read is taken and dropped, so that the client gets to read its answer."""
-_WHY_MAX: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +34,6 @@ class HttpBounds:
     idle_timeout_s: float
     write_timeout_s: float
     connections_max: int
-
-
-class Answered(web.StreamResponse):
-    """Tells aiohttp that the answer has been written, and whether the connection may be used again."""
-
-    def __init__(self, keep_alive: bool) -> None:
-        self._keep = keep_alive
-
-    @property
-    def keep_alive(self) -> bool:
-        return self._keep
-
-    async def prepare(self, request: web.BaseRequest) -> Any:
-        return None
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        return None
 
 
 class Connections(web.Server):
@@ -79,7 +54,7 @@ class Connections(web.Server):
             max_line_size=bounds.url_bytes_max,
             # The parser tells which of the two was passed by nothing but the number.
             max_field_size=bounds.headers_bytes_max + (bounds.headers_bytes_max == bounds.url_bytes_max),
-            max_headers=_FIELDS_MAX,
+            max_headers=FIELDS_MAX,
             auto_decompress=False,
         )
         self.observer = observer
@@ -143,12 +118,14 @@ class Connections(web.Server):
 class Connection(RequestHandler):
     """aiohttp's protocol, with a bound on heads and an ear that closes at the first nonsense."""
 
-    __slots__ = ("_arriving", "_counted", "_head_bytes", "_head_timer", "deaf")
+    __slots__ = ("_arriving", "_counted", "_deaf", "_head_bytes", "_head_timer", "body_broke")
 
     def __init__(self, manager: Connections, **named: Any) -> None:
         super().__init__(manager, **named)
-        self.deaf = False
-        """What still comes is not looked at: the framing is lost, so the connection ends with the present answer."""
+        self.body_broke = False
+        """The framing of a request body is lost, so the connection ends with the present answer."""
+        self._deaf = False
+        """What still comes is not looked at: the last thing heard could not be understood."""
         self._arriving: StreamReader = EMPTY_PAYLOAD
         """The body that came, or comes, with the last head; at its end the next head begins."""
         self._counted = 0
@@ -156,7 +133,7 @@ class Connection(RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
-        if self.deaf:
+        if self._deaf:
             return
         if self._request_count != self._counted:
             # aiohttp has parsed what stood behind a declined upgrade, without coming by here.
@@ -186,10 +163,10 @@ class Connection(RequestHandler):
         if not isinstance(message, _ErrInfo):
             self._arriving = payload
             return
-        self.deaf = True
+        self._deaf = True
         if not in_head:
-            # The framing of a body broke. aiohttp would let its reader wait for ever, and answer a second time.
-            self._messages.pop()
+            # The framing of a body broke, of which aiohttp would leave its reader in the dark for ever.
+            self.body_broke = True
             self._arriving.set_exception(RequestPayloadError("its framing is not valid"))
             self.no_lingering()
 
@@ -205,10 +182,6 @@ class Connection(RequestHandler):
             self._head_timer = self._loop.call_later(bounds.header_timeout_s, self._head_is_late, bounds)
 
     def _head_is_late(self, bounds: HttpBounds) -> None:
-        if self._waiter is None:
-            # An earlier request is still being answered, and that answer is not to suffer.
-            self._head_timer = self._loop.call_later(bounds.header_timeout_s, self._head_is_late, bounds)
-            return
         why = f"the request head did not come whole within {bounds.header_timeout_s:g} s (gateway.header_timeout_s)"
         self._refuse(BadRequest(why, 408))
 
@@ -219,7 +192,7 @@ class Connection(RequestHandler):
 
     def _refuse(self, error: BadRequest) -> None:
         """Queue an error as if the parser had met it: it is answered after whatever came before it."""
-        self.deaf = True
+        self._deaf = True
         self._stop_head_timer()
         self._messages.append((_ErrInfo(error.status, error, str(error)), EMPTY_PAYLOAD))
         if self._waiter is not None and not self._waiter.done():
@@ -238,72 +211,20 @@ class Connection(RequestHandler):
         request_id = refusal_id()
         if status >= 500:
             manager.observer.failed(None, exc or RuntimeError(message or "no cause is known"), "request_failed")
-            return _Refusal(BadRequest("the gateway failed", 500), request_id)
-        error = exc if isinstance(exc, BadRequest) else _named(exc, manager.bounds)
+            return Refusal(BadRequest("the gateway failed", 500), request_id)
+        error = exc if isinstance(exc, BadRequest) else named(exc, manager.bounds.url_bytes_max)
         warn_refused(manager.observer, request_id, error.status, str(error))
-        return _Refusal(error, request_id)
+        return Refusal(error, request_id)
 
     def log_exception(self, *args: Any, **named: Any) -> None:
         """See aiohttp: the log is the observer's."""
         manager = self._manager
         error = named.get("exc_info")
+        if isinstance(error, RequestPayloadError):
+            # The rest of a body that nobody wanted turned out to be nonsense; the connection ends, and that is all.
+            return
         if isinstance(manager, Connections) and isinstance(error, BaseException):
             manager.observer.failed(None, error, "connection_failed")
-
-
-class _Refusal(Answered):
-    """An answer to what could not be parsed; written when aiohttp asks for it, and the connection then closed."""
-
-    def __init__(self, error: BadRequest, request_id: str) -> None:
-        super().__init__(False)
-        self._error = error
-        self._request_id = request_id
-
-    async def prepare(self, request: web.BaseRequest) -> Any:
-        transport = request.transport
-        if request.writer.output_size:
-            # An answer had begun: it must not look whole.
-            if transport is not None:
-                reset(transport)
-            return
-        response = failure_response(self._error, request_id=self._request_id, accept="", dev=False)
-        outgoing = Outgoing(response, method="GET", http_1_0=False, keep_alive=False)
-        held = response.body.held if response.body is not None else b""
-        await request.writer.write(outgoing.head(response, http_1_0=False) + (held or b""))
-        if transport is not None and transport.can_write_eof():
-            transport.write_eof()
-            # Ended by the client: when it closes, aiohttp cancels this.
-            await asyncio.sleep(_LINGER_S)
-
-
-def reset(transport: asyncio.Transport) -> None:
-    """End a connection by a reset, which no client takes for the end of a body."""
-    sock = transport.get_extra_info("socket")
-    if sock is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
-
-
-def refusal_id() -> str:
-    """A request id for what never becomes an invocation."""
-    return os.urandom(10).hex()
-
-
-def warn_refused(observer: Observer, request_id: str, status: int, why: str) -> None:
-    """The one log event of a request that was refused; bounded, for clients decide how many there are."""
-    observer.warned("request_refused", request_id=request_id, status=status, why=why[:_WHY_MAX])
-
-
-def _named(error: BaseException | None, bounds: HttpBounds) -> BadRequest:
-    """The parser's error in our words: its own hold the client's bytes."""
-    if isinstance(error, LineTooLong):
-        if error.args[1] == bounds.url_bytes_max:
-            return BadRequest("the request's URL is too long (gateway.url_kb)", 414)
-        return BadRequest("a header field of the request is too large (gateway.headers_kb)", 431)
-    if error is not None and "Too many headers" in str(error):
-        return BadRequest(f"the request has more than {_FIELDS_MAX} header fields", 431)
-    kind = f" ({type(error).__name__})" if error is not None else ""
-    return BadRequest(f"the request is not valid HTTP{kind}")
 
 
 def _bound_silence(transport: asyncio.Transport, timeout_s: float) -> None:

@@ -2,7 +2,8 @@
 
 One request's way: check the head, find the worker, dispatch, write the head, pass the body on chunk by chunk with
 backpressure, say that it is finished. The connection is then free for its next request, whatever the invocation still
-drains. A client that leaves before the last byte cancels the invocation; after it, nothing.
+drains. A client that leaves before the last byte cancels the invocation; after it, nothing. (One that leaves while its
+upload is held back, for the handler does not read, is noticed once somebody reads or writes again, or at the deadline.)
 Half-closed connections are closed at once, as nginx does.
 """
 
@@ -27,10 +28,11 @@ from atoll.events import Delivery, FetchEvent
 from atoll.http.body import Source
 from atoll.http.message import Request, Response
 from atoll.ports import Dispatch, Observer
-from atoll.triggers.connection import Answered, Connection, Connections, HttpBounds, refusal_id, warn_refused
+from atoll.triggers.connection import Connection, Connections, HttpBounds
 from atoll.triggers.failure import failure_response
 from atoll.triggers.incoming import RequestBody, body_of, request_of
 from atoll.triggers.outgoing import Framing, Outgoing
+from atoll.triggers.refusal import Answered, refusal_id, warn_refused
 from atoll.triggers.sending import Sending, Stalled
 
 
@@ -118,7 +120,7 @@ class HttpTrigger:
         return Answered(outgoing.keep_alive)
 
     def _may_keep(self, received: web.BaseRequest) -> bool:
-        return received.keep_alive and not self._connections.draining and not _connection(received).deaf
+        return received.keep_alive and not self._connections.draining and not _connection(received).body_broke
 
     async def _send(self, sending: Sending, delivery: Delivery) -> Answered:
         """Write the answer and tell the invocation how that ended."""

@@ -6,6 +6,7 @@ Source: RFC 9112, sections 2.3, 3.2, 6.1 and 7; RFC 9110, section 10.1.1.
 """
 
 import asyncio
+import re
 from typing import Final, Protocol
 
 from aiohttp import web
@@ -18,6 +19,10 @@ from atoll.http.body import Body
 from atoll.http.headers import Headers
 from atoll.http.message import Request
 
+_TARGET: Final = re.compile(r'[!"$-~]+')
+"""Visible ASCII without `#`: what else might come in a target, a URL's parser would drop, encode or cut off."""
+_HOST: Final = re.compile(r'[!"$-+\-.0->A-\[\]-~]+')
+"""As above without `/`, `\\`, `@`, `?` and `,`: host and port and nothing else; the URL's parser judges the rest."""
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -53,7 +58,7 @@ def request_of(received: web.BaseRequest, scheme: str, headers_bytes_max: int) -
         raise BadRequest("Transfer-Encoding does not exist in HTTP/1.0")
     if coding is not None and coding.lower() != "chunked":
         raise BadRequest("the only transfer coding that is understood here is chunked")
-    if hosts and not _is_host(hosts[0]):
+    if hosts and not _HOST.fullmatch(hosts[0]):
         raise BadRequest("the Host field is not a host")
     url = _url(scheme, hosts[0] if hosts else "localhost", received.raw_path, method)
     if hosts and hosts[0] != url.authority:
@@ -132,7 +137,7 @@ class RequestBody:
 
 
 def _url(scheme: str, host: str, target: str, method: str) -> urls.URL:
-    if any(character <= " " or character in "#\x7f" for character in target) or _is_no_text(target):
+    if not _TARGET.fullmatch(target):
         raise BadRequest("the request target holds bytes that no URL has")
     if target.startswith("/"):
         text = f"{scheme}://{host}{target}"
@@ -143,23 +148,13 @@ def _url(scheme: str, host: str, target: str, method: str) -> urls.URL:
         given, separator, rest = target.partition("://")
         if not separator or given.lower() not in ("http", "https"):
             raise BadRequest("the request target is neither a path nor an http URL")
-        if not _is_host(rest.partition("/")[0].partition("?")[0]):
+        if not _HOST.fullmatch(rest.partition("/")[0].partition("?")[0]):
             raise BadRequest("the authority of the request target is not a host")
         text = f"{scheme}://{rest}"
     try:
         return urls.parse(text)
     except ValueError:
         raise BadRequest("the request target and the Host field do not make a URL") from None
-
-
-def _is_host(text: str) -> bool:
-    """Whether this can be host and port and nothing else; the URL's parser judges the rest of it."""
-    return bool(text) and text.isascii() and not any(character in "/\\@?#, \t" for character in text)
-
-
-def _is_no_text(target: str) -> bool:
-    """Whether bytes came that are not UTF-8; the parser hands those over as lone surrogates."""
-    return not target.isascii() and any("\ud800" <= character <= "\udfff" for character in target)
 
 
 def _too_large(bytes_max: int) -> ContentTooLarge:

@@ -14,7 +14,7 @@ from aiohttp.http_writer import StreamWriter
 from atoll.errors import AtollError, Canceled, WallExceeded
 from atoll.http.body import Source
 from atoll.http.message import Request
-from atoll.triggers.connection import Answered, reset
+from atoll.triggers.refusal import Answered, reset
 
 
 class Stalled(Exception):

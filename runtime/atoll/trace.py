@@ -1,17 +1,18 @@
-"""A traceback as the author of a worker wants to read it: the frames of their own files, and the message."""
+"""A traceback as the author of a worker wants to read it: the frames of their own files, and the message.
 
-import sys
+Rules of this file: text only; nothing here decides who may see it (clients may not, outside of `atoll dev`).
+"""
+
 import sysconfig
 import traceback
 from pathlib import Path
 from typing import Final
 
-from atoll.errors import AtollError, ScriptError
-from atoll.ports import cause_of
+from atoll.errors import AtollError
 
 TEXT_CHARACTERS_MAX: Final = 16_384
 
-_RUNTIME: Final = str(Path(__file__).resolve().parent.parent) + "/"
+_RUNTIME: Final = str(Path(__file__).resolve().parent) + "/"
 _OTHERS: Final = tuple({_RUNTIME, "<frozen ", *(sysconfig.get_path(name) + "/" for name in ("stdlib", "purelib"))})
 
 
@@ -21,12 +22,13 @@ def authors_trace(error: BaseException) -> str:
     Where none is left the fault is not the author's: an error of the runtime's own tree then says enough by its
     text, and any other exception is a bug whose whole traceback is wanted.
     """
-    if isinstance(error, ScriptError):
-        return error.detail or str(error)
-    cause = cause_of(error) if isinstance(error, AtollError) else error
+    if isinstance(error, AtollError) and error.detail:
+        return error.detail
+    cause = (error.__cause__ or error) if isinstance(error, AtollError) else error
     whole = traceback.TracebackException.from_exception(cause)
     reduced = traceback.TracebackException.from_exception(cause)
-    if _reduce(reduced):
+    # A syntax error has no frame of the file that it is in, and names it all the same.
+    if _reduce(reduced) or isinstance(cause, SyntaxError):
         return _text(reduced)
     return str(cause) if isinstance(cause, AtollError) else _text(whole)
 
@@ -47,6 +49,3 @@ def _text(trace: traceback.TracebackException) -> str:
         return text
     half = TEXT_CHARACTERS_MAX // 2
     return f"{text[:half]}\n... {len(text) - 2 * half} characters cut ...\n{text[-half:]}"
-
-
-assert sys.version_info >= (3, 11), "TracebackException.exceptions came with 3.11"
