@@ -57,6 +57,7 @@ def test_a_request_is_one_json_line_with_all_its_facts(written: Written, invoked
     json_log(written).ended(invoked, Outcome.OK, FACTS)
     (event,) = events(written)
     assert event.pop("timestamp").endswith("Z")
+    assert event.pop("process_cpu_ms") >= 0
     assert event == {
         **FACTS,
         "wall_ms": 183.266,
