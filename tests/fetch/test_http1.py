@@ -5,13 +5,13 @@ import gzip
 
 import pytest
 
-from atoll.errors import BadAnswer, BodyBroken, BodyUsed, ConnectionBroken
+from atoll.errors import BadAnswer, BodyBroken, BodyUsed, ConnectFailed, ConnectionBroken
 from atoll.fetch.incoming import HIGH_WATER_BYTES
 from atoll.http.body import Body
 from support.raw_upstream import ListSource, in_pieces
 from support.scripts import Dribble, Endless, bytes_then_close, bytes_then_reset, until_peer_left
 from support.subrequests import bytes_of, subrequests
-from support.upstream import ScriptedUpstream, answer, chunked_answer, read_body
+from support.upstream import ScriptedUpstream, answer, chunked_answer, read_body, refusing
 from support.waiting import eventually
 
 
@@ -366,3 +366,12 @@ async def test_the_source_of_a_failed_exchange_is_closed(script: object, error: 
             await engine.send("POST", upstream.url(), Body(source=source))
         await eventually(lambda: source.closed)
         assert engine.stack.statistics().open == 0
+
+
+async def test_the_source_of_a_request_that_never_left_is_closed() -> None:
+    """No connection, no sending: the body is let go of all the same."""
+    source = ListSource([b"one"])
+    async with subrequests() as engine:
+        with refusing() as origin, pytest.raises(ConnectFailed):
+            await engine.send("POST", origin, Body(source=source))
+        assert (source.closed, source.reads) == (True, 0)

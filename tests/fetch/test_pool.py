@@ -10,6 +10,7 @@ import pytest
 from atoll import current
 from atoll.errors import ConnectFailed, ConnectionBroken
 from atoll.fetch.http1 import Connection
+from atoll.http.body import Body
 from support.raw_upstream import ListSource
 from support.scripts import after, bytes_then_close, bytes_then_silence
 from support.subrequests import bytes_of, subrequests
@@ -194,15 +195,49 @@ async def test_closing_fails_what_is_under_way() -> None:
 class SpiedSource(ListSource):
     """Notes which invocation its reading ran under."""
 
-    seen: object = None
+    def __init__(self, chunks: list[bytes | Exception], *, author_code: bool) -> None:
+        super().__init__(chunks)
+        self.author_code = author_code
+        self.seen: object = None
 
     async def read(self) -> bytes:
         self.seen = current.invocation.get()
         return await super().read()
 
+    async def aclose(self) -> None:
+        self.close()
+
+
+async def test_timers_belong_to_no_invocation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the sweep of idle connections nor the tick of bounded waits sees the invocation that set it going."""
+    monkeypatch.setattr("atoll.fetch.pool.SWEEP_S", 0.01)
+    seen: list[object] = []
+
+    class Spy:
+        def __call__(self) -> float:
+            seen.append(current.invocation.get())
+            return float(len(seen))
+
+        def ran_out(self) -> None:
+            ran_out.append(current.invocation.get())
+
+    spy, ran_out = Spy(), list[object]()
+    async with ScriptedUpstream([answer()]) as upstream, subrequests(clock=spy, keep_alive_s=5) as engine:
+        await engine.get(upstream.url())
+        # The connection was parked by the transport, in no invocation; this starts the timer from within one.
+        pool = engine.stack._pool
+        pool._sweeper.cancel()  # type: ignore[union-attr]
+        pool.sweep()
+        del seen[:]
+        await eventually(lambda: engine.stack.statistics().open == 0)
+        assert set(seen) == {None}
+        engine.stack._waits.begin(spy, 1)
+        await eventually(lambda: ran_out)
+        assert ran_out == [None]
+
 
 async def test_connections_belong_to_no_invocation(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Transport callbacks see no invocation, though one opened the connection; a request's own body does see it."""
+    """Transport callbacks see no invocation, though one opened the connection; only author code of a body does."""
     seen: list[object] = []
     received = Connection.data_received
 
@@ -211,11 +246,11 @@ async def test_connections_belong_to_no_invocation(monkeypatch: pytest.MonkeyPat
         received(self, data)
 
     monkeypatch.setattr(Connection, "data_received", spying)
-    source = SpiedSource([b"abc"])
+    authors, moved = SpiedSource([b"abc"], author_code=True), SpiedSource([b"abc"], author_code=False)
     async with ScriptedUpstream([answer(b"x")]) as upstream, subrequests(headers_ms=1_000) as engine:
-        from atoll.http.body import Body
-
         await engine.get(upstream.url())
-        await engine.send("POST", f"http://localhost:{upstream.port}/", Body(source=source))
-        assert seen == [None, None]
-        assert source.seen is engine.invocation
+        await engine.send("POST", f"http://localhost:{upstream.port}/", Body(source=authors))
+        await engine.send("POST", upstream.url(), Body(source=moved))
+        assert seen == [None, None, None]
+        assert authors.seen is engine.invocation
+        assert moved.seen is None

@@ -135,18 +135,21 @@ class Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        if self._request_count != self._counted:
-            # aiohttp has parsed what stood behind a declined upgrade, without coming by here.
-            current = self._current_request.content if self._current_request is not None else EMPTY_PAYLOAD
-            self._arriving = self._messages[-1][1] if self._messages else current
         in_head = self._arriving.is_eof()
-        count = self._request_count
         super().data_received(data)
-        self._counted = self._request_count
-        if self._counted != count:
+        if self._request_count != self._counted:
             self._head_came(in_head)
         elif in_head and data and not self._upgraded:
             self._head_grew(len(data))
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> Any:
+        """See aiohttp: here it parses what stood behind an upgrade that was declined, past `data_received`."""
+        finished = await super().finish_response(request, resp, start_time)
+        if self._request_count != self._counted:
+            self._head_came(True)
+        return finished
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_head_timer()
@@ -157,6 +160,7 @@ class Connection(RequestHandler):
         self._lingering_time = 0.0
 
     def _head_came(self, in_head: bool) -> None:
+        self._counted = self._request_count
         self._stop_head_timer()
         self._head_bytes = 0
         message, payload = self._messages[-1]
