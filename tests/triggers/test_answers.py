@@ -131,7 +131,7 @@ async def test_head_has_the_fields_of_get_and_no_body(
         for _ in range(2):
             answer = await client.answer("HEAD")
             assert answer.status == 200
-            lengths = {"held": "9", "stream": None, "none": None, "fixed": "6", "longer": "5"}
+            lengths = {"held": "9", "stream": None, "none": None, "fixed": None, "longer": None}
             assert answer.get("content-length") == lengths[path]
         assert (await client.answer()).body == b"held GET"
         await running.seen.until(lambda seen: len(seen.ended_facts) == 3)
@@ -161,22 +161,15 @@ async def test_101_without_a_websocket_is_a_failure(tmp_path: Path) -> None:
         assert running.seen.ended_facts[0]["outcome"] == "exception"
 
 
-async def test_a_length_that_the_author_gives_for_a_stream_is_kept_and_enforced(tmp_path: Path) -> None:
-    """As promised it goes through; more or less than promised and the connection ends, so that the client can tell."""
-    async with opened(tmp_path, ENTRY) as running:
-        async with connected(running.port) as client:
-            await client.send(request("GET", "/fixed"))
-            answer = await client.answer()
-            assert (answer.body, answer.get("content-length")) == (b"onetwo", "6")
-        for path in ("longer", "shorter"):
-            async with connected(running.port) as client:
-                await client.send(request("GET", f"/{path}"))
-                _, _, fields = await client.head()
-                promised = int(dict(fields)["Content-Length"])
-                assert len(await client.rest()) < promised
-        await running.seen.until(lambda seen: len(seen.ended_facts) == 3)
-        outcomes = [facts["outcome"] for facts in running.seen.ended_facts]
-        assert outcomes == ["ok", "responseStreamDisconnected", "responseStreamDisconnected"]
+@pytest.mark.parametrize("path", ["fixed", "longer", "shorter"])
+async def test_a_length_that_the_author_gives_for_a_stream_is_not_believed(tmp_path: Path, path: str) -> None:
+    """What comes of an iterator is as long as it turns out: it is sent in chunks, whole, whatever was said of it."""
+    async with opened(tmp_path, ENTRY) as running, connected(running.port) as client:
+        await client.send(request("GET", f"/{path}"))
+        answer = await client.answer()
+        assert (answer.body, answer.get("content-length")) == (b"onetwo", None)
+        await running.seen.until(lambda seen: len(seen.ended_facts) == 1)
+        assert running.seen.ended_facts[0]["outcome"] == "ok"
 
 
 async def test_the_length_of_a_held_body_is_its_own(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ async def on_fetch(request, env, ctx):
             async def again():
                 async for chunk in r.body:
                     yield chunk
-            return Response(again())
+            return Response(again(), headers=r.headers)
         case "new":
             return r.replace_body("new")
         case "status":
@@ -52,7 +52,7 @@ async def test_a_coding_goes_out_with_its_bytes_only(tmp_path: Path, path: str, 
         entry = {"entry.py": ENTRY.format(origin=upstream.origin)}
         async with opened(tmp_path, entry) as running, connected(running.port) as client:
             for method in ("GET", "GET", "HEAD"):
-                await client.send(request(method, f"/{path}"))
+                await client.send(request(method, f"/{path}", f"Accept-Encoding: br, {coding}"))
                 got = await client.answer(method)
                 as_it_came = path in ("same", "body")
                 assert got.get("content-encoding") == (coding if as_it_came else None)
@@ -63,6 +63,36 @@ async def test_a_coding_goes_out_with_its_bytes_only(tmp_path: Path, path: str, 
                 if method == "GET":
                     assert got.body == body
                     assert len(got.all("date")) == 1
+
+
+@pytest.mark.parametrize(
+    "accept", ["", "Accept-Encoding: identity", "Accept-Encoding: gzip;q=0, *", "Accept-Encoding: br"]
+)
+@pytest.mark.parametrize("path", ["same", "body"])
+async def test_a_client_that_does_not_read_a_coding_gets_it_decoded(tmp_path: Path, path: str, accept: str) -> None:
+    """The fetch asks for gzip on its own account; a client that did not gets plain bytes, with fields that fit."""
+    coded = CODED["gzip"]
+    raw = answer(coded, headers=[("Content-Encoding", "gzip"), ("ETag", '"strong"')])
+    async with ScriptedUpstream([raw]) as upstream:
+        entry = {"entry.py": ENTRY.format(origin=upstream.origin)}
+        async with opened(tmp_path, entry) as running, connected(running.port) as client:
+            for method in ("GET", "HEAD", "GET"):
+                await client.send(request(method, f"/{path}", accept))
+                got = await client.answer(method)
+                assert (got.get("content-encoding"), got.get("content-length")) == (None, None)
+                assert got.get("etag") == 'W/"strong"'
+                assert got.body == (TEXT if method == "GET" else b"")
+
+
+async def test_what_must_not_be_transformed_is_not(tmp_path: Path) -> None:
+    """Under `Cache-Control: no-transform` the bytes go out as they came, whoever asked."""
+    raw = answer(CODED["gzip"], headers=[("Content-Encoding", "gzip"), ("Cache-Control", "no-transform")])
+    async with ScriptedUpstream([raw]) as upstream:
+        entry = {"entry.py": ENTRY.format(origin=upstream.origin)}
+        async with opened(tmp_path, entry) as running, connected(running.port) as client:
+            await client.send(request("GET", "/same"))
+            got = await client.answer()
+            assert (got.get("content-encoding"), got.body) == ("gzip", CODED["gzip"])
 
 
 async def test_an_answer_cut_by_the_upstream_is_cut_for_the_client(tmp_path: Path) -> None:

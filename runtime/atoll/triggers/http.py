@@ -28,6 +28,7 @@ from atoll.events import Delivery, FetchEvent
 from atoll.http.body import Source
 from atoll.http.message import Request, Response
 from atoll.ports import Dispatch, Observer
+from atoll.triggers.coding import readable
 from atoll.triggers.connection import Connection, Connections, HttpBounds
 from atoll.triggers.failure import failure_response
 from atoll.triggers.incoming import RequestBody, body_of, request_of
@@ -170,13 +171,14 @@ class HttpTrigger:
         self, sending: Sending, delivery: Delivery, response: Response, failure: AtollError | None
     ) -> "_Answer":
         received, request = sending.received, sending.request
+        response = readable(response, request.headers.get("accept-encoding"))
         http_1_0 = received.version == (1, 0)
         keep_alive = self._may_keep(received) and not _awaits_continue(request)
         outgoing = Outgoing(response, method=request.method, http_1_0=http_1_0, keep_alive=keep_alive)
         extra: tuple[tuple[str, str], ...] = ()
         trailed = self._dev and outgoing.framing is Framing.CHUNKED and accepts_trailers(request)
         if self._dev:
-            if response is delivery.response:
+            if failure is None and delivery.error is None:
                 extra = (("Atoll-Request-Id", delivery.invocation_id),)
             if timing := delivery.server_timing():
                 extra += (("Server-Timing", timing),)

@@ -131,6 +131,11 @@ class Response(Content):
             if inner.body is body:
                 # It leaves decoded, so what the upstream said of its length does not hold.
                 headers.delete("content-length")
+        elif getattr(body.source, "author_code", False):
+            # Headers copied from an upstream say how long and how coded its body was. What comes of an iterator is
+            # as long as it turns out, and is not coded; on Cloudflare, too, such a stream's length is not believed.
+            headers.delete("content-length")
+            headers.delete("content-encoding")
         elif body.held is not None and len(headers) > 1:
             _name_no_coding_that_is_not(headers, body.held)
         return inner
