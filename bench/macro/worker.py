@@ -1,4 +1,5 @@
-"""The worker of the macro benchmarks: `/?n=10` fans out to ten upstreams and answers with what came."""
+"""The worker of the macro benchmarks: `/?n=10` fans out to ten upstreams and answers with what came, and
+`/stream?bytes=1000` passes on an upstream's body of so many bytes."""
 
 import asyncio
 from urllib.parse import parse_qs, urlsplit
@@ -10,7 +11,11 @@ class Default(WorkerEntrypoint):
     """Fans out with gather; one fetch and one parse for each part."""
 
     async def fetch(self, request):
-        count = int(parse_qs(urlsplit(request.url).query).get("n", ["0"])[0])
+        url = urlsplit(request.url)
+        query = parse_qs(url.query)
+        if url.path == "/stream":
+            return await fetch(f"{self.env.UPSTREAM}/bytes?size={query['bytes'][0]}")
+        count = int(query.get("n", ["0"])[0])
         parts = await asyncio.gather(*(self.one(number) for number in range(count)))
         return Response.json(parts)
 

@@ -9,6 +9,8 @@ import aiohttp
 import pytest
 
 from support.gateway import Running, opened
+from support.scripts import bytes_then_silence
+from support.upstream import ScriptedUpstream
 
 
 async def outcome_of(running: Running, count: int = 1) -> dict[str, Any]:
@@ -254,3 +256,33 @@ async def test_a_worker_that_does_not_load(tmp_path: Path) -> None:
         async with running.client.get(running.url, headers={"Accept": "text/html"}) as response:
             assert response.status == 500
             assert "def on_fetch(:" in await response.text()
+
+
+IN_A_GROUP = "async with asyncio.TaskGroup() as group:\n    group.create_task(fetch(env.UPSTREAM))"
+
+
+@pytest.mark.parametrize("how", ["await fetch(env.UPSTREAM)", IN_A_GROUP])
+async def test_a_subrequest_is_cut_before_the_deadline(tmp_path: Path, how: str) -> None:
+    """At the reserve a silent subrequest ends as a timeout; uncaught, in a group or not, that is 504 and not 1101."""
+    async with ScriptedUpstream(bytes_then_silence(b"")) as upstream:
+        toml = f'vars = {{ UPSTREAM = "{upstream.origin}" }}\n[limits]\nwall_ms = 400\n'
+        async with opened(tmp_path, source(how + "\nreturn Response('x')"), toml) as running:
+            started = time.monotonic()
+            assert await running.status() == 504
+            assert 0.3 < time.monotonic() - started < 0.4
+            assert (await outcome_of(running))["outcome"] == "exceededWallTime"
+
+
+async def test_a_handler_answers_with_what_came_before_the_deadline(tmp_path: Path) -> None:
+    """The reserve is enough to catch the cut subrequest and to answer 200 in time."""
+    body = """
+try:
+    await fetch(env.UPSTREAM)
+except TimeoutError as error:
+    return Response(f"partial, for {error}")
+"""
+    async with ScriptedUpstream(bytes_then_silence(b"")) as upstream:
+        toml = f'vars = {{ UPSTREAM = "{upstream.origin}" }}\n[limits]\nwall_ms = 400\n'
+        async with opened(tmp_path, source(body), toml) as running:
+            assert "partial, for the subrequest was cut 60 ms before limits.wall_ms = 400" in await running.text()
+            assert (await outcome_of(running))["outcome"] == "ok"

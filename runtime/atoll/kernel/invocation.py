@@ -8,6 +8,7 @@ afterwards. After `stopped` no author code of this invocation runs again. After 
 """
 
 import asyncio
+import inspect
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
@@ -22,7 +23,6 @@ from atoll.errors import (
     CpuExceeded,
     FetchTimeout,
     HandlerFailed,
-    InternalError,
     WallExceeded,
 )
 from atoll.events import Delivery, FetchEvent
@@ -32,6 +32,7 @@ from atoll.kernel.channel import Channel
 from atoll.kernel.isolate import Isolate
 from atoll.kernel.loader import Script
 from atoll.kernel.meter import Meter
+from atoll.kernel.verdict import brief, verdict_on
 from atoll.limits import Budget
 from atoll.outcome import Outcome
 from atoll.ports import Closable, Faces, Fetcher, Observer
@@ -61,6 +62,7 @@ class Invocation:
         "_deadline",
         "_faces",
         "_finished",
+        "_grace",
         "_held",
         "_meter",
         "_observer",
@@ -126,6 +128,7 @@ class Invocation:
         self._timings: list[tuple[str, float, float]] = []
         self._finished: asyncio.Future[None] | None = None
         self._cancelled = False
+        self._grace: asyncio.TimerHandle | None = None
         self._resting = False
         """The owning task has ended since there is nothing to wait for but the last byte: `_finish` closes."""
         self._body: Body | None = None
@@ -184,7 +187,7 @@ class Invocation:
         self.verdict = verdict
         self._cancelled = True
         self._deliver(None, verdict)
-        asyncio.get_running_loop().call_later(GRACE_S, self._stop, context=_EMPTY)
+        self._grace = asyncio.get_running_loop().call_later(GRACE_S, self._stop, context=_EMPTY)
         self._cancel_tasks()
 
     def abandon(self, verdict: AtollError) -> None:
@@ -271,7 +274,7 @@ class Invocation:
         try:
             self.isolate = self.script.isolate()
         except Exception as error:
-            raise HandlerFailed(f"the top level of {self.script.main_file.name} raised {_brief(error)}") from error
+            raise HandlerFailed(f"the top level of {self.script.main_file.name} raised {brief(error)}") from error
         self.budget.cpu_ns += self.isolate.prepared_ns
         handling = self._faces.fetch(
             self.isolate.main, self.script.main_file.name, self.event.request, self.env, self._faces.context(self)
@@ -301,7 +304,7 @@ class Invocation:
                     break
             channel.end()
         except BaseException as error:
-            cut = self.verdict = self.verdict or _translate(error, self)
+            cut = self.verdict = self.verdict or verdict_on(error, self.worker)
             channel.fail(BodyBroken(f"the body was cut: {cut}"))
             if not isinstance(cut, Canceled):
                 cut.detail = authors_trace(error)
@@ -318,7 +321,7 @@ class Invocation:
         self._settle_cancellation()
         verdict = self.verdict
         if verdict is None:
-            self.verdict = verdict = _translate(error, self)
+            self.verdict = verdict = verdict_on(error, self.worker)
             if not isinstance(verdict, (BadRequest, Canceled)):
                 verdict.detail = authors_trace(error)
                 self._observer.failed(self, verdict, "handler_failed")
@@ -377,8 +380,12 @@ class Invocation:
     def _close(self) -> None:
         self.closed = self.stopped = True
         self._deadline.cancel()
-        for coro in list(self.tasks):
-            coro.close()
+        if self._grace is not None:
+            self._grace.cancel()
+        for coro in self.tasks:
+            if inspect.iscoroutine(coro) and inspect.getcoroutinestate(coro) == inspect.CORO_CREATED:
+                # It was cancelled before its first step, so this runs no author code; it spares a warning.
+                coro.close()
         if self._body is not None:
             self._body.close()
         for resource in list(self._held):
@@ -440,29 +447,3 @@ class Invocation:
 
 
 _EMPTY = Context()
-
-
-def _translate(error: BaseException, invocation: Invocation) -> AtollError:
-    """Name what author code let out; an exhausted budget has been decided before this is asked."""
-    if isinstance(error, FetchTimeout):
-        late = WallExceeded(f"the handler of worker {invocation.worker!r} did not catch a timeout: {error}")
-        late.__cause__ = error
-        return late
-    if isinstance(error, (BadRequest, Canceled)):
-        # What the client did to its request body, met by a handler that read it.
-        return error
-    if isinstance(error, AtollError) and not isinstance(error, OSError) and error.code is not None:
-        return error
-    if isinstance(error, asyncio.CancelledError):
-        failed: AtollError = HandlerFailed("the handler cancelled its own task")
-    elif isinstance(error, (KeyboardInterrupt, GeneratorExit)):
-        failed = InternalError(f"the invocation was interrupted by {type(error).__name__}")
-    else:
-        failed = HandlerFailed(f"the handler of worker {invocation.worker!r} raised {_brief(error)}")
-    failed.__cause__ = error
-    return failed
-
-
-def _brief(error: BaseException) -> str:
-    text = str(error)
-    return f"{type(error).__name__}: {text[:500]}" if text else type(error).__name__
