@@ -125,6 +125,9 @@ class Observer:
     def ended(self, invocation: Invoked, outcome: Outcome, facts: Mapping[str, Any]) -> None:
         """An invocation was closed; `facts`: method, path, status, wall_ms, cpu_ms, subrequests, subrequests_max."""
 
+    def refused(self, request_id: str, worker: str, outcome: Outcome, facts: Mapping[str, Any]) -> None:
+        """An event got no invocation: its worker does not load, or load was shed; `facts` as in `ended`."""
+
     def failed(self, invocation: Invoked | None, error: BaseException, where: str) -> None:
         """Something went wrong that an operator should read about; `where` is a fixed past-tense event."""
 

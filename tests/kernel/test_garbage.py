@@ -37,7 +37,7 @@ CLASSES = """
 
 @contextmanager
 def pauses_ms() -> Iterator[list[float]]:
-    """Collect the duration of every garbage collection, in CPU time: what else the machine does is not a pause of ours."""
+    """Collect the CPU time of every garbage collection: what else the machine does is not a pause of ours."""
     found: list[float] = []
     began = [0.0]
 

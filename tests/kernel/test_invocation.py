@@ -228,6 +228,7 @@ async def test_in_flight_is_bounded(tmp_path: Path) -> None:
         async with running.client.get(running.url) as response:
             assert response.status == 503
             assert response.headers["Retry-After"] == "1"
+        assert [facts["outcome"] for facts in running.seen.ended_facts] == ["loadShed"]
         assert await asyncio.gather(*first) == [200, 200]
         assert await running.status() == 200
 
@@ -256,6 +257,7 @@ async def test_a_worker_that_does_not_load(tmp_path: Path) -> None:
         async with running.client.get(running.url, headers={"Accept": "text/html"}) as response:
             assert response.status == 500
             assert "def on_fetch(:" in await response.text()
+        assert [(facts["status"], facts["outcome"]) for facts in running.seen.ended_facts] == [(500, "exception")]
 
 
 IN_A_GROUP = "async with asyncio.TaskGroup() as group:\n    group.create_task(fetch(env.UPSTREAM))"

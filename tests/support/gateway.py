@@ -36,6 +36,10 @@ class Recorder(Observer):
         self.ended_facts.append({"outcome": str(outcome), "worker": invocation.worker, **facts})
         self._changed()
 
+    def refused(self, request_id: str, worker: str, outcome: Outcome, facts: Mapping[str, Any]) -> None:
+        self.ended_facts.append({"outcome": str(outcome), "worker": worker, **facts})
+        self._changed()
+
     def failed(self, invocation: Invoked | None, error: BaseException, where: str) -> None:
         self.failures.append((where, error))
         self._changed()

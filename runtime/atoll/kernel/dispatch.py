@@ -5,9 +5,9 @@ What a handler did, failures included, is in the Delivery. Cancelling the call c
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Mapping
 from itertools import count
-from typing import Any
 
 from atoll.errors import AtollError, Canceled, LoadShed, ScriptError, WorkerNotFound
 from atoll.events import Delivery, FetchEvent
@@ -58,13 +58,12 @@ class Dispatcher:
         id_ = f"{self._prefix}{next(self._number):08x}"
         service = self.services.get(worker)
         if service is None:
-            return _refused(id_, WorkerNotFound(f"there is no worker named {worker!r}"))
+            return self._refuse(id_, worker, event, WorkerNotFound(f"there is no worker named {worker!r}"))
         if isinstance(service.script, ScriptError):
-            return _refused(id_, service.script)
+            return self._refuse(id_, worker, event, service.script)
         if self.in_flight >= self._in_flight_max:
-            return _refused(
-                id_, LoadShed(f"{self.in_flight} invocations are in flight, as many as gateway.in_flight allows")
-            )
+            shed = LoadShed(f"{self.in_flight} invocations are in flight, as many as gateway.in_flight allows")
+            return self._refuse(id_, worker, event, shed)
         self.in_flight += 1
         invocation = Invocation(
             id_,
@@ -89,21 +88,26 @@ class Dispatcher:
             self._idle = asyncio.Event()
             await self._idle.wait()
 
+    def _refuse(self, id_: str, worker: str, event: FetchEvent, error: AtollError) -> Delivery:
+        """A delivery without an invocation: nothing was spent, and one line tells of it all the same."""
+        started_s = time.monotonic()
+
+        def finish(cut: AtollError | None) -> None:
+            facts = {
+                "method": event.request.method,
+                "path": event.request.url.path,
+                "status": error.status,
+                "wall_ms": (time.monotonic() - started_s) * 1000,
+                "cpu_ms": 0.0,
+                "subrequests": 0,
+                "subrequests_max": 0,
+            }
+            self._observer.refused(id_, worker, error.outcome, facts)
+
+        return Delivery(id_, None, error, finish, lambda: "")
+
     def _closed(self, invocation: Invocation) -> None:
         self.in_flight -= 1
         if self._idle is not None and not self.in_flight:
             self._idle.set()
         self._on_closed()
-
-
-def _refused(id_: str, error: AtollError) -> Delivery:
-    """A delivery without an invocation: there is nothing to finish and nothing was spent."""
-    return Delivery(id_, None, error, _nothing, _no_timing)
-
-
-def _nothing(error: Any) -> None:
-    return None
-
-
-def _no_timing() -> str:
-    return ""

@@ -48,10 +48,13 @@ class JsonLog(Log):
         )
 
     def ended(self, invocation: Invoked, outcome: Outcome, facts: Mapping[str, Any]) -> None:
+        self.refused(invocation.id, invocation.worker, outcome, facts)
+
+    def refused(self, request_id: str, worker: str, outcome: Outcome, facts: Mapping[str, Any]) -> None:
         self._log.info(
             "request_finished",
-            worker=invocation.worker,
-            request_id=invocation.id,
+            worker=worker,
+            request_id=request_id,
             outcome=outcome.value,
             process_cpu_ms=self._process_cpu_ms(),
             **{key: round(value, 3) if isinstance(value, float) else value for key, value in facts.items()},

@@ -89,6 +89,9 @@ class Captured(Observer):
         self._open.pop(invocation.id, None)
         self._observer.ended(invocation, outcome, facts)
 
+    def refused(self, request_id: str, worker: str, outcome: Outcome, facts: Mapping[str, Any]) -> None:
+        self._observer.refused(request_id, worker, outcome, facts)
+
     def failed(self, invocation: Invoked | None, error: BaseException, where: str) -> None:
         self._observer.failed(invocation, error, where)
 

@@ -39,6 +39,9 @@ class PrettyLog(Log):
         self._write("\n".join(f"{whose} {self._paint(colour, shown(line))}" for line in text.split("\n")))
 
     def ended(self, invocation: Invoked, outcome: Outcome, facts: Mapping[str, Any]) -> None:
+        self.refused(invocation.id, invocation.worker, outcome, facts)
+
+    def refused(self, request_id: str, worker: str, outcome: Outcome, facts: Mapping[str, Any]) -> None:
         if self._level > LEVELS["info"]:
             return
         status = facts.get("status")
@@ -49,7 +52,7 @@ class PrettyLog(Log):
             f"{facts.get('wall_ms', 0):.0f} ms",
             f"cpu {facts.get('cpu_ms', 0):.1f} ms",
             f"subrequests {facts.get('subrequests', 0)}/{facts.get('subrequests_max', 0)}",
-            self._paint(_DIM, invocation.id),
+            self._paint(_DIM, request_id),
         ]
         self._write(" ".join(word for word in words if word))
 
