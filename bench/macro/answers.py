@@ -2,7 +2,7 @@
 
 import json
 import random
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 ITEM: Final = b'{"target": "%b", "items": [1, 2, 3, 4, 5], "price": 12.5, "name": "a small answer"}'
 BLOCK: Final = random.Random(0).randbytes(1 << 18)
@@ -14,13 +14,13 @@ class WrongAnswer(Exception):
 
 
 class Answer(Protocol):
-    """The body of one answer as it comes; both methods raise `WrongAnswer`."""
+    """The bodies of one connection's answers as they come; both methods raise `WrongAnswer`."""
 
     def piece(self, data: bytes) -> None:
         """More of the body."""
 
     def end(self) -> None:
-        """The body is whole."""
+        """The body is whole, and the next one begins."""
 
 
 class Parts:
@@ -30,29 +30,31 @@ class Parts:
     that was right.
     """
 
-    _right: dict[int, bytes] = {}
-
     def __init__(self, fan_out: int) -> None:
-        self._fan_out = fan_out
+        self._expected = [json.loads(ITEM % b"/item/%d" % number) for number in range(fan_out)]
+        self._right = b""
         self._body = b""
 
     def piece(self, data: bytes) -> None:
         self._body += data
 
     def end(self) -> None:
-        if self._body == self._right.get(self._fan_out):
-            return
+        body, self._body = self._body, b""
+        if not body or body != self._right:
+            self._check(body)
+            self._right = body
+
+    def _check(self, body: bytes) -> None:
         try:
-            parts = json.loads(self._body)
+            parts = json.loads(body)
         except ValueError:
             parts = None
-        if parts != parts_of(self._fan_out):
-            raise WrongAnswer(f"expected the answers of {self._fan_out} upstreams in order, got {self._body[:500]!r}")
-        self._right[self._fan_out] = self._body
+        if parts != self._expected:
+            raise WrongAnswer(f"expected the answers of {len(self._expected)} upstreams in order, got {body[:500]!r}")
 
 
 class Bytes:
-    """A stream of so many bytes of `BLOCK`, over and over."""
+    """Streams of so many bytes of `BLOCK`, over and over."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -66,10 +68,6 @@ class Bytes:
             self._at += len(part)
 
     def end(self) -> None:
-        if self._at != self._size:
-            raise WrongAnswer(f"expected a stream of {self._size} bytes, got {self._at}")
-
-
-def parts_of(fan_out: int) -> list[Any]:
-    """What a gateway answers to a request that fans out so far."""
-    return [json.loads(ITEM % b"/item/%d" % number) for number in range(fan_out)]
+        at, self._at = self._at, 0
+        if at != self._size:
+            raise WrongAnswer(f"expected a stream of {self._size} bytes, got {at}")

@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import json
 import time
-from collections.abc import Callable
 
 import httptools
 import uvloop
@@ -22,9 +21,9 @@ from bench.macro.answers import Answer, Bytes, Parts, WrongAnswer
 class Client(asyncio.Protocol):
     """One connection: the next request leaves when the answer to the last one is whole and right."""
 
-    def __init__(self, target: str, answer: Callable[[], Answer]) -> None:
+    def __init__(self, target: str, answer: Answer) -> None:
         self._request = f"GET {target} HTTP/1.1\r\nHost: bench\r\nAccept: */*\r\n\r\n".encode()
-        self._make_answer = answer
+        self._answer = answer
         self._parser = httptools.HttpResponseParser(self)
         self._done: asyncio.Future[None] | None = None
         self.latencies_s: list[float] = []
@@ -35,11 +34,13 @@ class Client(asyncio.Protocol):
         self.latencies_s, self.first_bytes_s = [], []
         self._until_s = until_s
         self._done = asyncio.get_running_loop().create_future()
-        self._ask()
+        if self._transport.is_closing():
+            self._fail(ConnectionError("the gateway closed a connection"))
+        else:
+            self._ask()
         return self._done
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
@@ -70,7 +71,6 @@ class Client(asyncio.Protocol):
             self._done.set_result(None)
 
     def _ask(self) -> None:
-        self._answer = self._make_answer()
         self._begun = False
         self._asked_s = time.perf_counter()
         self._transport.write(self._request)
@@ -83,15 +83,7 @@ class Client(asyncio.Protocol):
 
 async def main(options: argparse.Namespace) -> dict[str, float]:
     """Warm up, measure, and return what was found."""
-    if options.bytes:
-        target, answer = f"/stream?bytes={options.bytes}", lambda: Bytes(options.bytes)
-    else:
-        target, answer = f"/?n={options.fan_out}", lambda: Parts(options.fan_out)
-    loop = asyncio.get_running_loop()
-    clients = [
-        (await loop.create_connection(lambda: Client(target, answer), "127.0.0.1", options.port))[1]
-        for _ in range(options.connections)
-    ]
+    clients = [await _connected(options) for _ in range(options.connections)]
     await _run(clients, options.warm_seconds)
     started_ns, started_s = sum(map(cpu_ns, options.pids)), time.perf_counter()
     await _run(clients, options.seconds)
@@ -107,6 +99,15 @@ async def main(options: argparse.Namespace) -> dict[str, float]:
         "p99_ms": _percentile(latencies_s, 0.99) * 1000,
         "first_byte_ms": _percentile(first_bytes_s, 0.5) * 1000,
     }
+
+
+async def _connected(options: argparse.Namespace) -> Client:
+    if options.bytes:
+        client = Client(f"/stream?bytes={options.bytes}", Bytes(options.bytes))
+    else:
+        client = Client(f"/?n={options.fan_out}", Parts(options.fan_out))
+    await asyncio.get_running_loop().create_connection(lambda: client, "127.0.0.1", options.port)
+    return client
 
 
 async def _run(clients: list[Client], seconds: float) -> None:

@@ -46,8 +46,7 @@ class Upstream(asyncio.Protocol):
         self._left_bytes = 0
         self._paused = False
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         transport.set_write_buffer_limits(_WRITE_AHEAD_BYTES)
         self._transport = transport
 

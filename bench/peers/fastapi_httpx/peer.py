@@ -28,7 +28,17 @@ def _version() -> str:
 
 def _command(place: Place) -> list[str]:
     where = ["--app-dir", str(_HERE), "--port", str(place.port), "--backlog", "4096"]
-    how = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
+    how = [
+        "--loop",
+        "uvloop",
+        "--http",
+        "httptools",
+        "--no-access-log",
+        "--log-level",
+        "warning",
+        "--timeout-keep-alive",
+        "600",
+    ]
     return [installed(_PYTHON), "-m", "uvicorn", "gateway:app", *where, *how]
 
 

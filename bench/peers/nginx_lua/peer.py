@@ -3,7 +3,9 @@
 So no service starts and no root is needed; the shared libraries that came along are named in the environment.
 """
 
+import grp
 import os
+import pwd
 from pathlib import Path
 from string import Template
 from typing import Final
@@ -50,6 +52,8 @@ def _version() -> str:
 def _command(place: Place) -> list[str]:
     template = Template((PEERS / "nginx_lua/nginx.conf.template").read_text())
     configuration = template.substitute(
+        # Its worker process would otherwise be a user who may not read what is installed here.
+        user=f"{pwd.getpwuid(os.geteuid()).pw_name} {grp.getgrgid(os.getegid()).gr_name}",
         installed=_THERE,
         triplet=_folders()[0].name,
         files=place.files_max,
@@ -57,8 +61,7 @@ def _command(place: Place) -> list[str]:
         upstream=place.upstream.removeprefix("http://"),
     )
     (place.folder / "nginx.conf").write_text(configuration)
-    command = ["env", _libraries(), installed(_BINARY), "-e", "stderr", "-p", f"{place.folder}/", "-c", "nginx.conf"]
-    return command
+    return ["env", _libraries(), installed(_BINARY), "-e", "stderr", "-p", f"{place.folder}/", "-c", "nginx.conf"]
 
 
 def _libraries() -> str:
