@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 import time
 from pathlib import Path
 
@@ -123,3 +124,30 @@ async def test_the_charge_agrees_with_the_operating_system(tmp_path: Path) -> No
             print(f"charged {charged_ms:.0f} ms, used {used_ms:.0f} ms: {differences[-1]:.1%} apart")
         writer.close()
     assert min(differences) < 0.1
+
+
+async def test_a_first_import_is_start_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed package that a handler imports is not charged to it; what the worker's own module does is."""
+    site = tmp_path / "site"
+    site.mkdir()
+    burn = "import time\nend = time.thread_time() + 0.03\nwhile time.thread_time() < end:\n    pass\n"
+    (site / "heavy_package.py").write_text(burn)
+    monkeypatch.syspath_prepend(str(site))
+    source = """
+        from workers import Response
+        async def on_fetch(request, env, ctx):
+            if "own" in request.url:
+                import own
+            import heavy_package
+            return Response("x")
+        """
+    worker = tmp_path / "worker"
+    worker.mkdir()
+    async with opened(worker, {"entry.py": source, "own.py": burn}) as running:
+        for path in ("/installed", "/own"):
+            await running.text(path)
+        await running.seen.until(lambda seen: len(seen.ended_facts) == 2)
+        installed, own = (facts["cpu_ms"] for facts in running.seen.ended_facts)
+    monkeypatch.delitem(sys.modules, "heavy_package")
+    assert installed < 10
+    assert 30 < own < 45

@@ -15,7 +15,7 @@ from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
 
 UPSTREAM = os.environ["UPSTREAM"]
-LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=None, keepalive_expiry=None)
+LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=None)
 
 
 @asynccontextmanager

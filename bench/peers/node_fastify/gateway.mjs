@@ -3,7 +3,7 @@
 import Fastify from "fastify";
 import { Pool } from "undici";
 
-const pool = new Pool(process.env.UPSTREAM, { connections: null, keepAliveTimeout: 600_000, keepAliveMaxTimeout: 600_000 });
+const pool = new Pool(process.env.UPSTREAM, { connections: process.env.LIM ? Number(process.env.LIM) : null, keepAliveTimeout: 600_000, keepAliveMaxTimeout: 600_000 });
 const app = Fastify({ logger: false });
 
 app.get("/", async (request) => {

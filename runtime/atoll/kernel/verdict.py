@@ -6,7 +6,7 @@ never from the exception, which author code may have swallowed or wrapped.
 
 import asyncio
 
-from atoll.errors import AtollError, BadRequest, Canceled, FetchTimeout, HandlerFailed, InternalError, WallExceeded
+from atoll.errors import AtollError, BadRequest, Canceled, FetchTimeout, HandlerFailed, WallExceeded
 
 
 def verdict_on(error: BaseException, worker: str) -> AtollError:
@@ -22,8 +22,6 @@ def verdict_on(error: BaseException, worker: str) -> AtollError:
         return error
     if isinstance(error, asyncio.CancelledError):
         failed: AtollError = HandlerFailed("the handler cancelled its own task")
-    elif isinstance(error, (KeyboardInterrupt, GeneratorExit)):
-        failed = InternalError(f"the invocation was interrupted by {type(error).__name__}")
     else:
         failed = HandlerFailed(f"the handler of worker {worker!r} raised {brief(error)}")
     failed.__cause__ = error

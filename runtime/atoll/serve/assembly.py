@@ -18,6 +18,7 @@ from atoll.kernel import memo
 from atoll.kernel.ahead import Ahead
 from atoll.kernel.dispatch import Dispatcher, Service
 from atoll.kernel.garbage import Garbage
+from atoll.kernel.imports import FirstImports
 from atoll.kernel.isolate import Stage
 from atoll.kernel.loader import hidden_names, load
 from atoll.kernel.meter import Meter
@@ -150,7 +151,9 @@ async def open_gateway(config: Config, *, observer: Observer, dev: bool) -> Asyn
     stack = build(config.fetch)
     gateway = Gateway(config, observer=observer, dev=dev, stage=stage, stack=stack)
     before = loop.get_task_factory()
+    imports = FirstImports(stage)
     stage.install()
+    imports.install()
     memo.install()
     loop.set_task_factory(cast(Any, gateway.meter.task_factory))
     try:
@@ -163,6 +166,7 @@ async def open_gateway(config: Config, *, observer: Observer, dev: bool) -> Asyn
         gateway.garbage.stop()
         loop.set_task_factory(before)
         memo.uninstall()
+        imports.uninstall()
         stage.uninstall()
 
 
