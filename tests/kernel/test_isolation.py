@@ -1,6 +1,7 @@
 """Two invocations never see each other, and the modules of an isolate look ordinary from inside."""
 
 import asyncio
+import colorsys
 import logging
 import sys
 from pathlib import Path
@@ -279,3 +280,25 @@ async def test_a_reload_does_not_touch_what_runs(tmp_path: Path) -> None:
         await running.gateway.reload(running.config)
         assert await running.text() == "v2a"
         assert await first == "v1a"
+
+
+@pytest.mark.parametrize("name", ["my-worker.py", "worker.v2.py", "colorsys.py", "workers.py"])
+async def test_any_file_name_can_be_the_main_one(tmp_path: Path, name: str) -> None:
+    """The main file is found by its path, whatever it is called, and is importable under its name where it is one."""
+    source = """
+        import dataclasses, sys
+        from workers import Response
+
+        @dataclasses.dataclass
+        class Item:
+            name: "str"
+
+        async def on_fetch(request, env, ctx):
+            return Response(f"{Item('x').name} {sys.modules[__name__].Item is Item}")
+        """
+    toml = f'[[worker]]\nname = "w"\nmain = "{name}"\n'
+    before = colorsys, sys.modules.get("colorsys")
+    async with opened(tmp_path, {name: source}, toml) as running:
+        assert await running.text() == "x True"
+        assert sys.modules["colorsys"] is colorsys
+    assert (colorsys, sys.modules["colorsys"]) == before

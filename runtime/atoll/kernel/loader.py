@@ -11,13 +11,17 @@ from collections import deque
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import CodeType
-from typing import Literal
+from typing import Final, Literal
 
 from atoll.errors import ScriptError
 from atoll.kernel.isolate import Isolate, OwnLoader, Stage, prepare
 from atoll.limits import Limits
 from atoll.ports import Faces
 from atoll.trace import authors_trace
+
+
+_FACADES: Final = frozenset({"workers", "asgi", "js", "pyodide"})
+"""Names that mean the authors' API inside isolates; a worker's own file of such a name is hidden by it."""
 
 
 class Script:
@@ -35,7 +39,7 @@ class Script:
     ) -> None:
         self.worker = worker
         self.main_file = main
-        self.main_name = main.stem
+        self.main_name = _main_name(main)
         self.root = root
         self.isolation = isolation
         self.limits = limits
@@ -96,8 +100,10 @@ class Script:
         return code
 
     def _find(self, name: str) -> tuple[str, bool] | None:
+        if name == self.main_name:
+            return str(self.main_file), False
         head, *rest = name.split(".")
-        if head != self.main_name and head not in self.own_names:
+        if head not in self.own_names:
             return None
         place = self.root.joinpath(head, *rest)
         if (place / "__init__.py").is_file():
@@ -179,12 +185,18 @@ def _short(file: str, root: Path) -> str:
 
 
 def hidden_names(root: Path) -> list[str]:
-    """Own files that cannot be imported, since the standard library has a module of that name."""
-    return sorted(name for name in _listed(root) if name in sys.stdlib_module_names)
+    """Own files that cannot be imported, since the standard library or the authors' API has a module of that name."""
+    return sorted(_listed(root) & (sys.stdlib_module_names | _FACADES))
+
+
+def _main_name(main: Path) -> str:
+    """The main module's name; one that means something else to every import is set apart from it."""
+    name = main.stem.replace(".", "_")
+    return f"{name}_main" if name in sys.stdlib_module_names or name in _FACADES else name
 
 
 def _own_names(root: Path) -> frozenset[str]:
-    return frozenset(name for name in _listed(root) if name not in sys.stdlib_module_names)
+    return frozenset(_listed(root) - sys.stdlib_module_names - _FACADES)
 
 
 def _listed(root: Path) -> set[str]:

@@ -123,7 +123,7 @@ class Gateway:
                 "module_hidden",
                 worker=worker.name,
                 file=str(worker.root / f"{name}.py"),
-                why=f"`import {name}` means the standard library's module; rename the file",
+                why=f"`import {name}` means the standard library's or the runtime's module; rename the file",
             )
         env = EnvFactory(worker.vars)
         try:
