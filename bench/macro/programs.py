@@ -21,6 +21,8 @@ from bench.peers.peer import ROOT, Missing, Peer, Place
 
 GATEWAY_CORE: Final = 0
 OTHERS_CORE: Final = 1
+CONNECTIONS_MAX: Final = 256
+"""Connections to the upstream: costs the peers that have a bound less than none does, and is above any one fan-out."""
 _START_S: Final = 20.0
 _END_S: Final = 10.0
 
@@ -49,7 +51,7 @@ class Site:
 
 
 @contextmanager
-def running(peers: Sequence[Peer]) -> Iterator[Site]:
+def running(peers: Sequence[Peer], connections_max: int = CONNECTIONS_MAX) -> Iterator[Site]:
     """Start gateways, each with its upstream; peers that do not start are left out, by name and with the reason."""
     files_max = raise_files_limit()
     gateways: list[Gateway] = []
@@ -58,7 +60,7 @@ def running(peers: Sequence[Peer]) -> Iterator[Site]:
         for peer in peers:
             with ExitStack() as own:
                 try:
-                    gateways.append(_started(peer, files_max, own))
+                    gateways.append(_started(peer, files_max, connections_max, own))
                 except Missing as reason:
                     if peer.goal is None:  # Atoll itself: without it there is nothing to compare.
                         raise
@@ -81,11 +83,11 @@ def on_core(core: int, command: list[str]) -> list[str]:
     return ["taskset", "-c", str(cores[core]), *command] if len(cores) > 1 else command
 
 
-def _started(peer: Peer, files_max: int, stack: ExitStack) -> Gateway:
+def _started(peer: Peer, files_max: int, connections_max: int, stack: ExitStack) -> Gateway:
     version = peer.version()
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="atoll-bench-")))
     upstream_port, port = _free_ports(2)
-    place = Place(port, upstream_port, folder, files_max)
+    place = Place(port, upstream_port, folder, files_max, connections_max)
     command = peer.command(place)
     upstream = [sys.executable, "-m", "bench.macro.upstream", str(upstream_port)]
     stack.enter_context(_process(OTHERS_CORE, upstream, place, f"http://127.0.0.1:{upstream_port}/item/0"))

@@ -3,6 +3,7 @@
 import gc
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from atoll.kernel import memo
@@ -10,9 +11,9 @@ from atoll.kernel.isolate import Stage
 from atoll.kernel.loader import Script, load
 from atoll.limits import Limits
 from atoll.workers.faces import AuthorsFaces
-from bench.report import Row, interleaved
+from bench.options import Options
+from bench.report import Figure, Table, interleaved
 
-TITLE = "A fresh isolate, µs of CPU"
 _HANDLER = Path(__file__).with_name("handler_60_lines.py")
 _DATACLASS = """
 
@@ -28,9 +29,9 @@ class Item:
 """
 
 
-def run(tiny: bool = False) -> list[Row]:
+def run(options: Options) -> list[Table]:
     """Measure a 60-line handler, the same with a dataclass, and the same with a sibling module."""
-    count, rounds = (5, 1) if tiny else (500, 9)
+    count = 5 if options.scale == "tiny" else 500
     plain = _HANDLER.read_text()
     stage = Stage()
     stage.install()
@@ -46,9 +47,11 @@ def run(tiny: bool = False) -> list[Row]:
                 ),
             }
             samples = interleaved(
-                {name: lambda s=script: _cost_us(s, count) for name, (script, _) in scripts.items()}, rounds
+                {name: partial(_cost_us, script, count) for name, (script, _) in scripts.items()},
+                dict.fromkeys(scripts, options.rounds),
             )
-        return [Row(name, samples[name], "µs", goal) for name, (_, goal) in scripts.items()]
+        rows = [(name, Figure(samples[name], goal)) for name, (_, goal) in scripts.items()]
+        return [Table("A fresh isolate", ("worker", "CPU µs"), rows)]
     finally:
         memo.uninstall()
         stage.uninstall()

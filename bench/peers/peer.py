@@ -19,12 +19,16 @@ class Missing(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a gateway is to run: its port, its upstream's, a folder of its own, and how many files it may open."""
+    """Where a gateway is to run: its port, its upstream's, a folder of its own, and how many files it may open.
+
+    Where a peer is better off with a bound on its connections to the upstream, `connections_max` says it; 0 is none.
+    """
 
     port: int
     upstream_port: int
     folder: Path
     files_max: int
+    connections_max: int
 
     @property
     def upstream(self) -> str:
@@ -33,7 +37,12 @@ class Place:
     @property
     def environ(self) -> dict[str, str]:
         """What every gateway finds in its environment."""
-        return {"PORT": str(self.port), "UPSTREAM": self.upstream, "NODE_ENV": "production"}
+        return {
+            "PORT": str(self.port),
+            "UPSTREAM": self.upstream,
+            "CONNECTIONS": str(self.connections_max),
+            "NODE_ENV": "production",
+        }
 
 
 def nothing_to_install() -> None:

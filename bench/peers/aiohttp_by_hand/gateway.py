@@ -1,6 +1,6 @@
 """The baseline: what `bench/macro/worker.py` does, written by hand with aiohttp's server and client.
 
-The low-level server without a router, no cookie jar, no bound on connections, orjson: what one does to make it fast.
+The low-level server without a router, no cookie jar, orjson: what one does to make it fast.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class Gateway:
 
 async def main() -> None:
     """Serve until killed."""
-    connector = TCPConnector(limit=int(os.environ.get("LIM") or "0"), keepalive_timeout=600)
+    connector = TCPConnector(limit=int(os.environ["CONNECTIONS"]), keepalive_timeout=600)
     async with ClientSession(connector=connector, cookie_jar=DummyCookieJar(), read_bufsize=1 << 19) as session:
         runner = web.ServerRunner(web.Server(Gateway(session).handle, access_log=None))
         await runner.setup()

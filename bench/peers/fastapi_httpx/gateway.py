@@ -1,6 +1,6 @@
 """What `bench/macro/worker.py` does, with FastAPI on uvicorn (uvloop, httptools) and one httpx client.
 
-No bound on connections, none ever let go while idle, no timeouts, and orjson past FastAPI's own encoding.
+As many connections as the other peers, none let go while idle, no timeouts, and orjson past FastAPI's own encoding.
 """
 
 import asyncio
@@ -15,7 +15,8 @@ from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
 
 UPSTREAM = os.environ["UPSTREAM"]
-LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=None)
+CONNECTIONS = int(os.environ["CONNECTIONS"]) or None
+LIMITS = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=None)
 
 
 @asynccontextmanager

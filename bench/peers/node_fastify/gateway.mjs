@@ -3,7 +3,11 @@
 import Fastify from "fastify";
 import { Pool } from "undici";
 
-const pool = new Pool(process.env.UPSTREAM, { connections: process.env.LIM ? Number(process.env.LIM) : null, keepAliveTimeout: 600_000, keepAliveMaxTimeout: 600_000 });
+const pool = new Pool(process.env.UPSTREAM, {
+  connections: Number(process.env.CONNECTIONS) || null,
+  keepAliveTimeout: 600_000,
+  headersTimeout: 0,
+});
 const app = Fastify({ logger: false });
 
 app.get("/", async (request) => {

@@ -19,7 +19,6 @@ from atoll.limits import Limits
 from atoll.ports import Faces
 from atoll.trace import authors_trace
 
-
 _FACADES: Final = frozenset({"workers", "asgi", "js", "pyodide"})
 """Names that mean the authors' API inside isolates; a worker's own file of such a name is hidden by it."""
 
