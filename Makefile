@@ -9,10 +9,10 @@ ARGS ?=
 PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
 	if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done)
 
-.PHONY: help dev test check bench clean
+.PHONY: help dev test check bench bench-peers clean
 
 help:  ## tell what there is
-	@sed -n 's/^\([a-z]*\):.*##\( .*\)/make \1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*##\( .*\)/make \1\t\2/p' Makefile | expand -t 18
 
 dev: $(STAMP)  ## start the demo's upstreams and the dev server on http://localhost:8787 (ARGS="--port 9000")
 	@$(BIN)/python demo/upstreams.py --port 9100 -- $(BIN)/atoll dev $(ARGS)
@@ -28,8 +28,12 @@ check: $(STAMP)  ## lint, format, types, and which room may import which
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
-bench: $(STAMP)  ## measure
+bench: $(STAMP)  ## measure, beside aiohttp by hand (ARGS="--quick", see bench/README.md)
 	$(BIN)/python -m bench $(ARGS)
+
+bench-peers: $(STAMP)  ## install the other gateways that can be, and measure beside them
+	$(BIN)/python -m bench.peers.install
+	$(BIN)/python -m bench macro.fanout macro.streaming macro.memory --peers $(ARGS)
 
 clean:  ## remove the virtual environments, caches and builds
 	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -40,6 +40,13 @@ class Client(asyncio.Protocol):
             self._ask()
         return self._done
 
+    def close(self) -> None:
+        """Close the connection; whoever waits for an answer has been told or never asks."""
+        if self._done is not None and self._done.done() and not self._done.cancelled():
+            self._done.exception()
+        self._done = None
+        self._transport.abort()
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
 

@@ -54,7 +54,8 @@ class Peer:
     """One gateway; `install`, `version` and `command` raise `Missing` with the reason.
 
     `command` must not fork and go on as another process. `goal` is the share of the peer's CPU that Atoll may use for
-    a request that fans out to ten upstreams.
+    a request that fans out to ten upstreams. `files` are those that a client
+    connection keeps open, and those that a request with one subrequest does.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Peer:
     command: Callable[[Place], list[str]]
     goal: float | None = None
     install: Callable[[], None] = nothing_to_install
+    files: tuple[int, int] = (1, 2)
 
 
 def installed(path: str) -> str:

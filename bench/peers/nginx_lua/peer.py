@@ -57,6 +57,8 @@ def _command(place: Place) -> list[str]:
         installed=_THERE,
         triplet=_folders()[0].name,
         files=place.files_max,
+        # When fewer than a sixteenth are left, it closes connections that it could reuse.
+        connections=place.files_max * 2,
         port=place.port,
         upstream=place.upstream.removeprefix("http://"),
     )

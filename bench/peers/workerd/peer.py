@@ -18,4 +18,4 @@ def _command(place: Place) -> list[str]:
     return [installed(_BINARY), "serve", configuration, f"--socket-addr=http=127.0.0.1:{place.port}"]
 
 
-PEER: Final = Peer("workerd", _version, _command, goal=0.35, install=partial(npm.install, "workerd"))
+PEER: Final = Peer("workerd", _version, _command, goal=0.35, install=partial(npm.install, "workerd"), files=(2, 5))
