@@ -83,12 +83,17 @@ def segmented(draw: st.DrawFn) -> list[bytes]:
 
 
 class Fuzzed:
-    """An upstream script: the first request gets the segments and this end, all that follow a clean answer."""
+    """An upstream script: the first request gets the segments and this end, all that follow a clean answer.
 
-    def __init__(self, segments: list[bytes], end: str) -> None:
+    After `pause_at` segments it lets the client settle, and says so, before it goes on.
+    """
+
+    def __init__(self, segments: list[bytes], end: str, pause_at: int) -> None:
         self.segments = segments
         self.end = end
+        self.pause_at = pause_at
         self.begun = False
+        self.paused = asyncio.Event()
         self.sent = asyncio.Event()
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
@@ -98,18 +103,26 @@ class Fuzzed:
         self.begun = True
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            for segment in self.segments:
-                if writer.is_closing():
-                    break  # It was refused already.
-                writer.write(segment)
-                await turns(2)
-            if self.end == "reset" and not writer.is_closing():
-                reset(writer)
-            elif self.end == "close":
-                writer.close()
-            await turns(4)
+            await self.send(writer)
         finally:
+            self.paused.set()
             self.sent.set()
+
+    async def send(self, writer: asyncio.StreamWriter) -> None:
+        for number, segment in enumerate(self.segments):
+            if number == self.pause_at:
+                await turns(8)
+                self.paused.set()
+                await turns(4)
+            if writer.is_closing():
+                break  # It was refused already.
+            writer.write(segment)
+            await turns(2)
+        if self.end == "reset" and not writer.is_closing():
+            reset(writer)
+        elif self.end == "close":
+            writer.close()
+        await turns(8)
 
 
 async def turns(count: int) -> None:
@@ -118,26 +131,37 @@ async def turns(count: int) -> None:
         await asyncio.sleep(0)
 
 
-async def whole(engine: Engine, url: str) -> bytes:
-    return await bytes_of(await engine.get(url))
+async def whole(engine: Engine, url: str, method: str = "GET") -> bytes:
+    return await bytes_of(await engine.send(method, url))
 
 
 @bounded
-@given(segments=segmented(), end=st.sampled_from(["close", "close", "reset", "stay"]))
-async def test_any_bytes(segments: list[bytes], end: str) -> None:
-    """A response or an AbortError or BodyBroken, soon; and the next request on that origin gets its own answer."""
-    script = Fuzzed(segments, end)
+@given(
+    segments=segmented(),
+    end=st.sampled_from(["close", "reset", "stay"]),
+    method=st.sampled_from(["GET", "GET", "HEAD"]),
+    cancel_at=st.none() | st.integers(0, 9),
+)
+async def test_any_bytes(segments: list[bytes], end: str, method: str, cancel_at: int | None) -> None:
+    """A response or an AbortError or BodyBroken, soon; and the next request on that origin gets its own answer.
+
+    So it does when the first is cancelled at any segment, and the rest of its answer comes all the same.
+    """
+    script = Fuzzed(segments, end, len(segments) if cancel_at is None else cancel_at)
     async with asyncio.timeout(HANG_S), ScriptedUpstream(script) as upstream, subrequests() as engine:
-        asking = asyncio.create_task(whole(engine, upstream.url("/first")))
+        asking = asyncio.create_task(whole(engine, upstream.url("/first"), method))
+        await script.paused.wait()
+        if not asking.done() and (cancel_at is not None or end == "stay"):
+            asking.cancel()
+            await asyncio.wait((asking,))
+            assert await whole(engine, upstream.url("/second")) == CLEAN
         await script.sent.wait()
-        if end == "stay":
-            asking.cancel()  # It may wait for more with good reason; then it must end without a trace.
         try:
             await asking
         except (AbortError, BodyBroken, asyncio.CancelledError):
             pass
         for _ in range(2):
-            assert await whole(engine, upstream.url("/second")) == CLEAN
+            assert await whole(engine, upstream.url("/third")) == CLEAN
         for resource in list(engine.invocation.held):
             resource.close()
 
