@@ -107,7 +107,7 @@ async def by_atoll(engine: Engine, method: str, url: str) -> Understood | None:
             body = b"" if response.body is None else await response.body.read_all()
     except (AbortError, BodyBroken):
         return None
-    return Understood(response.status, response.reason.encode("latin-1"), list(response.headers.pairs), body)
+    return Understood(response.status, (response.reason or "").encode("latin-1"), list(response.headers.pairs), body)
 
 
 async def by_aiohttp(session: aiohttp.ClientSession, method: str, url: str, *, sound: bool) -> Understood | None:
