@@ -25,6 +25,7 @@ GOOD = [
     pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, b"", True, id="empty"),
     pytest.param(CHUNKED + b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", 200, b"abcde", True, id="chunked"),
     pytest.param(CHUNKED + b"3;a=b\r\nabc\r\n0\r\nX-T: 1\r\n\r\n", 200, b"abc", True, id="extension and trailer"),
+    pytest.param(CHUNKED + b"3  \r\nabc\r\n2 ;a=b\r\nde\r\n0 \r\n\r\n", 200, b"abcde", True, id="padded sizes"),
     pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n", 204, b"", True, id="204"),
     pytest.param(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", 304, b"", True, id="304 with a length"),
     pytest.param(b"HTTP/1.1 200\r\nContent-Length: 1\r\n\r\nx", 200, b"x", True, id="no reason"),

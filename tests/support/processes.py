@@ -133,6 +133,13 @@ async def running_atoll(
         yield program
 
 
+@asynccontextmanager
+async def running_upstream() -> AsyncIterator[str]:
+    """Start `faulty_upstream.py`; its origin."""
+    async with running(sys.executable, Path(__file__).parent / "faulty_upstream.py") as program:
+        yield await program.origin()
+
+
 def free_port() -> int:
     """A port that was free a moment ago; where a program can choose its own (`--port 0`), let it."""
     with socket.socket() as probe:

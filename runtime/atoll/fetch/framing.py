@@ -79,7 +79,10 @@ class Reading:
         """How much overhead a byte of body takes back: itself, and once the head is past a byte of framing too."""
         self._informational = 0
         self._problem = ""
-        self._parser: HttpResponseParser | None = HttpResponseParser(self)
+        parser = HttpResponseParser(self)
+        self._parser: HttpResponseParser | None = parser
+        # Old servers pad the size of a chunk, and a recipient must read that (RFC 9112, 7.1.1); it hides nothing.
+        parser.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)
 
     def feed(self, data: bytes) -> None:
         """Take in what came; `BadAnswer` when it is not a response that can be trusted."""
