@@ -24,7 +24,7 @@ class Options:
     @property
     def sample_s(self) -> float:
         """How long one sample of a closed loop takes."""
-        return {"tiny": 0.02, "quick": 0.3, "full": 0.8}[self.scale]
+        return {"tiny": 0.02, "quick": 0.3, "full": 0.6}[self.scale]
 
     @property
     def gateways(self) -> Sequence[Peer]:

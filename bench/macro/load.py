@@ -1,9 +1,9 @@
 """The load of the macro benchmarks: a closed loop of connections, each of which checks every answer.
 
 `python -m bench.macro.load --port 8080 --pids 41,42 --connections 32 --fan-out 10 --seconds 1` prints one line of
-JSON. Every connection warms up first; when all have, the clocks are read, and again when the last answer is in. So
-neither the start of this program nor the opening of connections is part of what is measured, and each connection
-asks at least once.
+JSON. Every connection warms up first, unless `--warm-seconds 0`; when all have, the clocks are read, and again when the
+last answer is in. So neither the start of this program nor the opening of connections is part of what is measured.
+Each connection asks at least once.
 """
 
 import argparse
@@ -91,7 +91,8 @@ class Client(asyncio.Protocol):
 async def main(options: argparse.Namespace) -> dict[str, float]:
     """Warm up, measure, and return what was found."""
     clients = [await _connected(options) for _ in range(options.connections)]
-    await _run(clients, options.warm_seconds)
+    if options.warm_seconds:
+        await _run(clients, options.warm_seconds)
     started_ns, started_s = sum(map(cpu_ns, options.pids)), time.perf_counter()
     await _run(clients, options.seconds)
     wall_s = time.perf_counter() - started_s

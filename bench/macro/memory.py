@@ -6,9 +6,9 @@ connection of its own. The memory of the kernel's sockets is not in it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 from urllib.request import urlopen
 
 import uvloop
@@ -30,7 +30,7 @@ _POLL_S: Final = 0.02
 
 _COLUMNS: Final = ("gateway", "idle", "KB/idle connection", "in flight", "KB/invocation in flight")
 
-Growth = Callable[[Gateway, int, float], Awaitable[int]]
+Growth = Callable[[Gateway, int, float], Coroutine[Any, Any, int]]
 Opener = Callable[[int], Awaitable[list[asyncio.Future[None]]]]
 
 
@@ -38,7 +38,7 @@ def run(options: Options) -> list[Table]:
     """Open as many of each as the limit on open files allows, 10,000 at most."""
     files_max = raise_files_limit()
     table = Table("Memory", _COLUMNS)
-    gateways: list[Gateway] = []
+    measured: dict[str, Gateway] = {}
     skipped: dict[str, str] = {}
     for peer in options.gateways:
         cells: list[Figure | str] = []
@@ -48,15 +48,15 @@ def run(options: Options) -> list[Table]:
             with running((peer,), connections_max=0) as site:
                 skipped.update(site.skipped)
                 for gateway in site.gateways:
+                    measured[peer.name] = gateway
                     cells += [f"{count:,}", _measured(gateway, growth, count, table, options.sample_s)]
-        if cells:
-            gateways.append(gateway)
+        if len(cells) == len(_COLUMNS) - 1:
             table.rows.append((peer.name, *cells))
     table.notes.append(
         f"The limit on open files is {files_max:,} (ulimit -Hn), and an invocation in flight needs at least two: "
         f"for {_OPEN_MAX:,} of them it has to be {_OPEN_MAX * 2 + _SPARE_FILES:,} or more."
     )
-    return [gateways_table(Site(tuple(gateways), skipped)), table]
+    return [gateways_table(Site(tuple(measured.values()), skipped)), table]
 
 
 def _measured(gateway: Gateway, growth: Growth, count: int, table: Table, settle_s: float) -> Figure | str:

@@ -32,7 +32,7 @@ keep_alive_s = 600
 
 
 def _version() -> str:
-    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    git = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
     commit = f" at {git.stdout.strip()}" if git.returncode == 0 else ""
     libraries = ", ".join(f"{name} {metadata.version(name)}" for name in ("aiohttp", "httptools", "uvloop"))
     return f"atoll {metadata.version('atoll')}{commit}, {libraries}, Python {sys.version.split()[0]}"
