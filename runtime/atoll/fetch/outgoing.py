@@ -41,7 +41,7 @@ _OURS: Final = frozenset(
 )
 _DEFAULTS: Final = (
     ("accept", "*/*"),
-    ("accept-encoding", "gzip, deflate"),
+    ("accept-encoding", "gzip, deflate, br, zstd"),
     ("user-agent", f"atoll/{__version__}"),
 )
 _DEFAULT_NAMES: Final = frozenset(name for name, _ in _DEFAULTS)
