@@ -16,6 +16,7 @@ from atoll.fetch.metered import Charged, Slotted
 from atoll.fetch.pool import Pool, Statistics
 from atoll.fetch.redirect import Redirected
 from atoll.fetch.resolve import Resolver
+from atoll.fetch.route import Routes
 from atoll.fetch.waits import Waits
 from atoll.ports import Fetcher
 
@@ -44,7 +45,8 @@ def build(config: FetchConfig, *, clock: Callable[[], float] = time.monotonic) -
     """Make the stack of one process; `ConfigError` when `fetch.ca_file` cannot be used."""
     guard = Guard(config.allow, config.deny)
     resolver = Resolver(clock)
+    routes = Routes(config.proxy, config.no_proxy, config.unix)
     waits = Waits()
     pool = Pool(config, resolver, guard, waits, clock)
-    fetcher = Redirected(Charged(Guarded(Slotted(Client(pool, guard)), guard)))
+    fetcher = Redirected(Charged(Guarded(Slotted(Client(pool, guard, routes)), guard)))
     return Stack(fetcher, pool, resolver, waits)
