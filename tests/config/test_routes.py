@@ -49,3 +49,10 @@ def test_unix_refused(reads: Reads, key: str) -> None:
         reads(f'{ONE}unix = {{ "{key}" = "/run/x" }}')
     with pytest.raises(ConfigError, match=r"the path of a Unix socket, at most 107 bytes"):
         reads(f'{ONE}unix = {{ "http://docker" = "/{"x" * 120}" }}')
+
+
+def test_http2(reads: Reads) -> None:
+    """Hosts in their normal form, without the port that https has anyway; anything else is refused."""
+    assert reads(ONE + 'http2 = ["API.example:443", "127.0.0.1:9443"]').fetch.http2 == ("api.example", "127.0.0.1:9443")
+    with pytest.raises(ConfigError, match=r'fetch\.http2\[0\]: read "https://a", expected a host such as'):
+        reads(ONE + 'http2 = ["https://a"]')

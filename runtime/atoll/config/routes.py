@@ -1,4 +1,4 @@
-"""The ways of subrequests: `fetch.proxy` and `fetch.unix`."""
+"""The ways of subrequests: `fetch.proxy`, `fetch.http2` and `fetch.unix`."""
 
 import base64
 from pathlib import Path
@@ -37,6 +37,18 @@ def _basic(credentials: str) -> str | None:
         return None
     user, _, password = credentials.partition(":")
     return "Basic " + base64.b64encode(unquote_to_bytes(user) + b":" + unquote_to_bytes(password)).decode("ascii")
+
+
+def read_host(text: str, path: str, report: Report) -> str:
+    """A host, and its port unless that is the one of https, in its normal form."""
+    try:
+        parsed = url.parse(f"https://{text}")
+    except ValueError:
+        parsed = None
+    if parsed is None or parsed.target != "/" or text.endswith("/") or parsed.fragment or parsed.has_credentials:
+        report.wrong(path, text, 'a host such as "api.example.com" or "api.example.com:8443"')
+        return text
+    return parsed.authority
 
 
 def read_sockets(table: dict[str, str], report: Report) -> dict[str, Path]:

@@ -140,11 +140,12 @@ FETCH: Final = Table(
         "ca_file": str,
         "allow": list[str],
         "deny": list[str],
+        "http2": list[str],
         "proxy": str,
         "no_proxy": list[str],
         "unix": dict[str, str],
     },
-    later=frozenset({"http2", "retry_budget_percent", "breaker"}),
+    later=frozenset({"retry_budget_percent", "breaker"}),
 )
 DEV: Final = Table(
     _types(DevConfig),

@@ -107,6 +107,8 @@ class FetchConfig(msgspec.Struct, frozen=True, kw_only=True):
     proxy: ProxyConfig | None = None
     no_proxy: tuple[str, ...] = ()
     """Hosts and networks, as in `allow`, that are reached without the proxy."""
+    http2: tuple[str, ...] = ()
+    """Hosts, with their port unless it is 443, that are fetched over HTTP/2; needs the extra `atoll[http2]`."""
     unix: dict[str, Path] = {}
     """Origins ("http://docker") that are at a Unix socket."""
 

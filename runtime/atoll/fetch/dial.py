@@ -15,7 +15,7 @@ from typing import Final
 
 import aiohappyeyeballs
 
-from atoll.errors import AddressDenied, ConnectFailed, FetchTimeout
+from atoll.errors import ConnectFailed, FetchTimeout
 from atoll.fetch.address import forms_of, is_public
 from atoll.fetch.guard import Guard
 from atoll.fetch.http1 import Connection, Settings
@@ -68,22 +68,7 @@ class Dialer:
         if route.proxy is not None:
             return await _connect(route, await self._resolver.resolve(route.proxy.hostname, route.proxy.port))
         infos = await self._resolver.resolve(url.hostname, url.port)
-        return await _connect(route, self._judged(url.hostname, infos, redirected))
-
-    def _judged(self, hostname: str, infos: list[AddressInfo], redirected: bool) -> list[AddressInfo]:
-        """Those of the addresses that may be connected to; `AddressDenied` if there are none."""
-        allowed: list[AddressInfo] = []
-        denied: AddressDenied | None = None
-        for info in infos:
-            try:
-                self._guard.check_address(hostname, info[4][0], redirected=redirected)
-            except AddressDenied as denial:
-                denied = denial
-            else:
-                allowed.append(info)
-        if denied is not None and not allowed:
-            raise denied
-        return allowed
+        return await _connect(route, self._guard.allowed(url.hostname, infos, redirected=redirected))
 
     async def _trusted(self) -> ssl.SSLContext:
         if self._tls is None:

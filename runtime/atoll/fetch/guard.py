@@ -15,6 +15,7 @@ from ipaddress import ip_network
 
 from atoll.errors import AddressDenied
 from atoll.fetch.address import Address, Network, forbidden_kind, forms_of, is_literal, is_public
+from atoll.fetch.resolve import AddressInfo
 from atoll.http.message import Request, Response
 from atoll.http.url import URL
 from atoll.ports import Fetcher
@@ -59,6 +60,21 @@ class Guard:
         if kind is not None:
             raise AddressDenied(f"{what} is {kind}; {_HOW_TO_ALLOW}")
         raise AddressDenied(f"{what} is not public, and a public server redirected there; {_HOW_TO_ALLOW}")
+
+    def allowed(self, hostname: str, infos: list[AddressInfo], *, redirected: bool) -> list[AddressInfo]:
+        """Those of a host's addresses that may be connected to; `AddressDenied` if there are none."""
+        allowed: list[AddressInfo] = []
+        denied: AddressDenied | None = None
+        for info in infos:
+            try:
+                self.check_address(hostname, info[4][0], redirected=redirected)
+            except AddressDenied as denial:
+                denied = denial
+            else:
+                allowed.append(info)
+        if denied is not None and not allowed:
+            raise denied
+        return allowed
 
     def check_proxied(self, hostname: str, *, redirected: bool) -> None:
         """Judge a host that a proxy will connect to: only an address in its place can be; `AddressDenied`."""
