@@ -85,15 +85,17 @@ class Http2:
             async with bound:
                 return await exchange.head
         except TimeoutError:
+            exchange.left()
             if not bound.expired():
                 raise
             raise FetchTimeout(
                 f"{exchange.peer} sent no response head within {headers_ms} ms (fetch.headers_ms)"
             ) from None
+        except BaseException:
+            exchange.left()
+            raise
         finally:
             del bound
-            if not exchange.begun:
-                exchange.left()
 
     async def _lane(self, authority: str, redirected: bool) -> "_Lane":
         if self._tls is None:
