@@ -169,7 +169,7 @@ def test_env_unknown(reads: Reads) -> None:
         ("[gateway]\nunix = '/run/x'", "gateway.unix: not supported yet, ignored"),
         ("[gateway.tls]\ncert = 'x'", "gateway.tls: not supported yet, ignored"),
         ("[gateway]\ncanary_percent = 1", "gateway.canary_percent: not supported yet, ignored"),
-        ("[fetch]\nproxy = 'http://x'", "fetch.proxy: not supported yet, ignored"),
+        ("[fetch]\nretry_budget_percent = 1", "fetch.retry_budget_percent: not supported yet, ignored"),
         ("[engine]\nurl = 'redis://x'", "engine.url: not supported yet, ignored"),
         ("[observability.traces]\nenabled = true", "observability.traces: not supported yet, ignored"),
         ("[route]\npattern = '/x'\nzonename = 'x'", "route.zonename: unknown key, ignored; did you mean zone_name?"),

@@ -13,7 +13,7 @@ from atoll.http.url import parse
 from support.raw_upstream import ListSource
 
 URL = parse("http://example.com:8080/a/b?c=d#e")
-DEFAULTS = f"accept: */*\r\naccept-encoding: gzip, deflate\r\nuser-agent: atoll/{__version__}\r\n"
+DEFAULTS = f"accept: */*\r\naccept-encoding: gzip, deflate, br, zstd\r\nuser-agent: atoll/{__version__}\r\n"
 
 
 def head(*pairs: tuple[str, str], method: str = "GET", length: int = NO_BODY) -> str:
@@ -82,7 +82,7 @@ def test_fields_named_by_connection_stay_here() -> None:
 def test_framing_of_the_body(method: str, length: int, line: str | None) -> None:
     """Exactly one field says how long the body is, and none where no body is meant."""
     lines = [text for text in head(method=method, length=length).split("\r\n") if "length" in text or "coding" in text]
-    lines.remove("accept-encoding: gzip, deflate")
+    lines.remove("accept-encoding: gzip, deflate, br, zstd")
     assert lines == ([] if line is None else [line])
 
 

@@ -9,6 +9,7 @@ import pytest
 from atoll.config import FetchConfig
 from atoll.errors import ConfigError, ConnectFailed, FetchTimeout
 from atoll.fetch.stack import build
+from atoll.fetch.tls import SESSIONS_MAX, Sessions, trust
 from atoll.http.body import Body
 from support.certificates import Authority
 from support.subrequests import bytes_of, subrequests
@@ -129,10 +130,57 @@ async def test_flow_control_holds_over_tls(authority: Authority, tmp_path: Path)
 
 def test_the_context_checks_names_and_offers_http_1() -> None:
     """Verification is on, whatever else the settings say."""
-    from atoll.fetch.dial import trust
-
     context = trust()
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+@pytest.mark.parametrize(
+    "anyio_backend", [("asyncio", {"use_uvloop": True}), ("asyncio", {"use_uvloop": False})], ids=["uvloop", "asyncio"]
+)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("close", [False, True])
+async def test_a_session_is_resumed(authority: Authority, tmp_path: Path, version: ssl.TLSVersion, close: bool) -> None:
+    """The next connection on a route takes up the session of the last one, whether that still lives or not."""
+    resumed: list[bool] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        resumed.append(writer.get_extra_info("ssl_object").session_reused)
+        writer.write(answer(b"x", headers=[("Connection", "close")] if close else []))
+
+    server, other = authority.server(), authority.server()
+    server.minimum_version = server.maximum_version = version
+    async with ScriptedUpstream(script, tls=server) as upstream, ScriptedUpstream(script, tls=other) as elsewhere:
+        async with subrequests(ca_file=authority.write(tmp_path)) as engine:
+            await engine.get(upstream.url())
+            if not close:
+                await asyncio.gather(engine.get(upstream.url()), engine.get(upstream.url()))
+            else:
+                await engine.get(upstream.url())
+            await engine.get(elsewhere.url())
+        assert resumed[0] is False
+        assert resumed.count(True) == 1
+        assert resumed[-1] is False  # Another port is another route.
+
+
+def test_sessions_are_bounded() -> None:
+    """The route that was used longest ago is forgotten first, and a session that is too old is not taken up."""
+
+    class Session:
+        time = 0
+        timeout = 10**12
+
+    class Tls:
+        session = Session()
+
+    sessions = Sessions()
+    for n in range(SESSIONS_MAX + 10):
+        sessions.keep(f"https://{n}", Tls())  # type: ignore[arg-type]
+    assert len(sessions) == SESSIONS_MAX
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    assert sessions.resuming(context, "https://0") is context
+    assert sessions.resuming(context, "https://20") is not context
+    Session.timeout = 1
+    assert sessions.resuming(context, "https://20") is context
 
 
 async def test_a_ca_file_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:

@@ -1,8 +1,13 @@
 """Content codings: what is decoded, what is refused, and that the output is bounded."""
 
 import gzip
+import subprocess
+import sys
 import zlib
+from collections.abc import Callable
+from functools import partial
 
+import brotli
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +18,12 @@ from atoll.http.coding import DECODED_MAX, Decoded, coding_of
 from atoll.http.headers import Headers
 from support.raw_upstream import ListSource
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+SKIPPED = b"\x50\x2a\x4d\x18\x04\x00\x00\x00meta"
 TEXT = b"the quick brown fox jumps over the lazy dog " * 500
 
 
@@ -26,6 +37,9 @@ CODED = [
     pytest.param("gzip", gzip.compress(TEXT[:100]) + gzip.compress(TEXT[100:]), id="gzip of two members"),
     pytest.param("deflate", zlib.compress(TEXT), id="deflate as its standard says"),
     pytest.param("deflate", bare_deflate(TEXT), id="bare deflate, as some servers send it"),
+    pytest.param("br", brotli.compress(TEXT), id="br"),
+    pytest.param("zstd", zstd.compress(TEXT), id="zstd"),
+    pytest.param("zstd", zstd.compress(TEXT[:100]) + SKIPPED + zstd.compress(TEXT[100:]), id="zstd of three frames"),
 ]
 
 
@@ -55,12 +69,21 @@ async def test_a_truncated_stream_breaks(coding: str, raw: bytes, cut: int) -> N
 
 @pytest.mark.parametrize(
     ("coding", "raw"),
-    [("gzip", b"plain text"), ("gzip", gzip.compress(b"x") + b"tail"), ("deflate", zlib.compress(b"x") + b"tail")],
+    [
+        ("gzip", b"plain text"),
+        ("gzip", gzip.compress(b"x") + b"tail"),
+        ("deflate", zlib.compress(b"x") + b"tail"),
+        ("br", b"plain text"),
+        ("br", brotli.compress(b"x") + b"tail"),
+        ("zstd", b"plain text"),
+        ("zstd", zstd.compress(b"x") + b"tail"),
+    ],
 )
 async def test_what_is_not_that_coding_breaks(coding: str, raw: bytes) -> None:
     """A wrong Content-Encoding, and bytes after the end, are errors and not silence."""
-    with pytest.raises(BodyBroken):
-        await Body(raw, encoding=coding).read_all()
+    for cut in (1, len(raw) - 4, len(raw)):
+        with pytest.raises(BodyBroken):
+            await Body(source=ListSource([raw[:cut], *([raw[cut:]] if raw[cut:] else [])]), encoding=coding).read_all()
 
 
 async def test_an_empty_coded_body_is_empty() -> None:
@@ -68,20 +91,56 @@ async def test_an_empty_coded_body_is_empty() -> None:
     assert await Body(b"", encoding="gzip").read_all() == b""
 
 
-async def test_a_bomb_comes_in_small_chunks() -> None:
+@pytest.mark.parametrize(
+    ("coding", "compress"), [("gzip", gzip.compress), ("br", brotli.compress), ("zstd", zstd.compress)]
+)
+async def test_a_bomb_comes_in_small_chunks(coding: str, compress: Callable[[bytes], bytes]) -> None:
     """However far a chunk inflates, one read gives a bounded piece, so that whoever reads can stop."""
-    bomb = gzip.compress(b"\0" * 50_000_000)
-    source = Decoded(bomb, "gzip")
+    bomb = compress(b"\0" * 50_000_000)
+    source = Decoded(bomb, coding)
     for _ in range(20):
         assert 0 < len(await source.read()) <= DECODED_MAX
     source.close()
     with pytest.raises(BodyBroken, match="larger than 1000000"):
-        await Body(bomb, encoding="gzip").read_all(1_000_000)
+        await Body(bomb, encoding=coding).read_all(1_000_000)
+
+
+async def test_a_zstd_window_beyond_the_bound_is_refused() -> None:
+    """A frame that wants more memory than 8 MiB of window is not decoded (RFC 9659)."""
+    compressor = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: 24})
+    with pytest.raises(BodyBroken, match="too much memory"):
+        await Body(compressor.compress(b"x") + compressor.flush(), encoding="zstd").read_all()
+
+
+@pytest.mark.parametrize(("coding", "empty"), [("gzip", gzip.compress(b"")), ("zstd", zstd.compress(b""))])
+async def test_a_body_of_nothing_but_beginnings_is_refused(coding: str, empty: bytes) -> None:
+    """Streams that hold nothing cost time and give no byte at which anyone could stop: they are bounded."""
+    assert await Body(empty * 900, encoding=coding).read_all() == b""
+    with pytest.raises(BodyBroken, match=f"{coding} streams in"):
+        await Body(source=ListSource([empty * 500] * 200), encoding=coding).read_all()
+
+
+def test_the_start_loads_no_decoder() -> None:
+    """brotli and zstd are imported when a body needs them."""
+    code = (
+        "import sys, atoll.serve, atoll.http.body; sys.exit('brotli' in sys.modules or 'backports.zstd' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(
     ("value", "coding"),
-    [("gzip", "gzip"), ("X-GZip", "gzip"), (" deflate ", "deflate"), ("br", None), ("gzip, gzip", None), (None, None)],
+    [
+        ("gzip", "gzip"),
+        ("X-GZip", "gzip"),
+        (" deflate ", "deflate"),
+        ("BR", "br"),
+        ("zstd", "zstd"),
+        ("compress", None),
+        ("br, gzip", None),
+        ("gzip, gzip", None),
+        (None, None),
+    ],
 )
 def test_which_codings_are_decoded(value: str | None, coding: str | None) -> None:
     """Only what can be decoded is; nested and unknown codings are handed over as they came."""
@@ -119,13 +178,14 @@ async def test_closing_reaches_the_raw_source() -> None:
 
 
 @settings(max_examples=60, deadline=None)
+@pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
 @given(data=st.binary(max_size=300_000), cuts=st.lists(st.integers(1, 5_000), max_size=20))
-async def test_any_bytes_survive_any_cuts(data: bytes, cuts: list[int]) -> None:
+async def test_any_bytes_survive_any_cuts(coding: str, data: bytes, cuts: list[int]) -> None:
     """What was compressed comes out again, wherever the segments end."""
-    raw = gzip.compress(data, compresslevel=1)
+    raw = {"gzip": gzip.compress, "br": partial(brotli.compress, quality=1), "zstd": zstd.compress}[coding](data)
     pieces = []
     for cut in cuts:
         piece, raw = raw[:cut], raw[cut:]
         if piece:
             pieces.append(piece)
-    assert await Body(source=ListSource([*pieces, *([raw] if raw else [])]), encoding="gzip").read_all() == data
+    assert await Body(source=ListSource([*pieces, *([raw] if raw else [])]), encoding=coding).read_all() == data

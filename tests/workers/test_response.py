@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import random
 from http import HTTPStatus
 
+import brotli
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -268,7 +270,11 @@ def test_a_response_is_sent_once_but_one_without_body_again_and_again() -> None:
         ("gzip", b"\x1f\x8b\x08rest", True),
         ("deflate", b"plain", False),
         ("deflate", b"\x78\x9crest", True),
-        ("br", b"anything", True),
+        ("br", b"plain text that is no brotli", False),
+        ("br", brotli.compress(b"plain"), True),
+        ("br", brotli.compress(random.Random(1).randbytes(100_000)), True),
+        ("zstd", b"plain", False),
+        ("zstd", bytes.fromhex("28b52ffd2000010000"), True),
     ],
 )
 def test_a_coding_is_not_claimed_of_bytes_that_do_not_have_it(coding: str, body: bytes, kept: bool) -> None:

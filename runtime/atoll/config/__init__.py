@@ -13,6 +13,7 @@ from atoll.config.values import (
     GatewayConfig,
     Isolation,
     ObservabilityConfig,
+    ProxyConfig,
     WorkerConfig,
 )
 
@@ -24,6 +25,7 @@ __all__ = [
     "GatewayConfig",
     "Isolation",
     "ObservabilityConfig",
+    "ProxyConfig",
     "RoutePattern",
     "WorkerConfig",
     "parse_pattern",

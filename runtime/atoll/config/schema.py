@@ -135,8 +135,17 @@ GATEWAY: Final = Table(
     ),
 )  # fmt: skip
 FETCH: Final = Table(
-    {**_types(FetchConfig), "ca_file": str, "allow": list[str], "deny": list[str]},
-    later=frozenset({"proxy", "http2", "retry_budget_percent", "breaker"}),
+    {
+        **_types(FetchConfig),
+        "ca_file": str,
+        "allow": list[str],
+        "deny": list[str],
+        "http2": list[str],
+        "proxy": str,
+        "no_proxy": list[str],
+        "unix": dict[str, str],
+    },
+    later=frozenset({"retry_budget_percent", "breaker"}),
 )
 DEV: Final = Table(
     _types(DevConfig),

@@ -10,6 +10,7 @@ import msgspec
 
 from atoll.config.check import Report, check_file, check_table, check_value
 from atoll.config.pattern import parse_pattern
+from atoll.config.routes import read_host, read_proxy, read_sockets
 from atoll.config.schema import DEV, ENGINE, FETCH, GATEWAY, OBSERVABILITY
 from atoll.config.values import DevConfig, FetchConfig, GatewayConfig, ObservabilityConfig, Port
 from atoll.errors import ConfigError
@@ -59,11 +60,17 @@ def _listen(text: str, path: str, report: Report) -> dict[str, Any]:
 
 def _fetch(table: Any, report: Report) -> FetchConfig:
     keys = check_table(table, FETCH, "fetch", report)
-    for key in ("allow", "deny"):
+    for key in ("allow", "deny", "no_proxy"):
         if key in keys:
             keys[key] = tuple(_address_rule(rule, f"fetch.{key}[{i}]", report) for i, rule in enumerate(keys[key]))
     if "ca_file" in keys:
         keys["ca_file"] = check_file(keys["ca_file"], "fetch.ca_file", report)
+    if "proxy" in keys:
+        keys["proxy"] = read_proxy(keys["proxy"], report)
+    if "http2" in keys:
+        keys["http2"] = tuple(read_host(host, f"fetch.http2[{i}]", report) for i, host in enumerate(keys["http2"]))
+    if "unix" in keys:
+        keys["unix"] = read_sockets(keys["unix"], report)
     return FetchConfig(**keys)
 
 

@@ -75,6 +75,19 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     drain_s: Annotated[int, msgspec.Meta(ge=0, le=3_600)] = 30
 
 
+class ProxyConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The HTTP proxy that subrequests go through; `fetch.proxy`. `authorization` is what Proxy-Authorization says."""
+
+    hostname: str
+    port: Port
+    origin: str
+    authorization: str | None = None
+
+    def __repr__(self) -> str:
+        # What is printed ends in a log, and the authorization is a password.
+        return f"<ProxyConfig {self.origin}>"
+
+
 class FetchConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Subrequests: how long each phase may take and where they may go; `[fetch]`.
 
@@ -91,6 +104,13 @@ class FetchConfig(msgspec.Struct, frozen=True, kw_only=True):
     deny: tuple[str, ...] = ()
     ca_file: Path | None = None
     per_origin_connections: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 0
+    proxy: ProxyConfig | None = None
+    no_proxy: tuple[str, ...] = ()
+    """Hosts and networks, as in `allow`, that are reached without the proxy."""
+    http2: tuple[str, ...] = ()
+    """Hosts, with their port unless it is 443, that are fetched over HTTP/2; needs the extra `atoll[http2]`."""
+    unix: dict[str, Path] = {}
+    """Origins ("http://docker") that are at a Unix socket."""
 
 
 class DevConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -49,6 +49,17 @@ def forms_of(text: str) -> tuple[Address, ...]:
     return (address, *(found for found in inner if found is not None))
 
 
+def is_literal(hostname: str) -> bool:
+    """Whether the host of a URL is an address and no name."""
+    if not (hostname[-1:].isdigit() or ":" in hostname):
+        return False
+    try:
+        forms_of(hostname)
+    except ValueError:
+        return False
+    return True
+
+
 def forbidden_kind(forms: tuple[Address, ...]) -> str | None:
     """Why nothing may connect to it unless it was allowed by name; None when there is no reason."""
     for address in forms:

@@ -14,6 +14,7 @@ from atoll.fetch.hop import Hop
 from atoll.fetch.http1 import Connection
 from atoll.fetch.outgoing import Outgoing, outgoing
 from atoll.fetch.pool import Pool
+from atoll.fetch.route import Route, Routes
 from atoll.http.message import Request, Response
 from atoll.http.url import URL
 
@@ -23,35 +24,42 @@ IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 class Client:
     """Fetches from the network."""
 
-    def __init__(self, pool: Pool, guard: Guard) -> None:
+    def __init__(self, pool: Pool, guard: Guard, routes: Routes) -> None:
         self._pool = pool
         self._guard = guard
+        self._routes = routes
 
     async def fetch(self, request: Request) -> Response:
         """Send the request and return the response as soon as its head is there."""
-        sending = outgoing(request)
+        url = request.url
+        route = self._routes.of(url)
+        sending = outgoing(request, route.proxy if url.scheme == "http" else None)
         redirected = type(request) is Hop
         try:
-            connection = self._idle(request.url, redirected)
+            connection = self._idle(url, route, redirected)
             if connection is None:
-                connection = await self._pool.connect(request.url, redirected=redirected)
+                connection = await self._pool.connect(url, route, redirected=redirected)
             try:
                 return await connection.exchange(sending)
             except ConnectionBroken as broken:
                 if not _may_repeat(sending, connection):
                     raise
                 _charge_repetition(broken)
-            connection = await self._pool.connect(request.url, redirected=redirected)
+            connection = await self._pool.connect(url, route, redirected=redirected)
             return await connection.exchange(sending)
         except BaseException:
             if request.body is not None:
                 request.body.close()
             raise
 
-    def _idle(self, url: URL, redirected: bool) -> Connection | None:
+    def _idle(self, url: URL, route: Route, redirected: bool) -> Connection | None:
         """An idle connection; one that was made without a redirect is judged again for a redirect."""
-        connection = self._pool.take(url.origin)
-        if connection is not None and redirected:
+        if route.socket is not None:
+            self._guard.check_socket(url.origin, url.hostname, redirected=redirected)
+        elif route.proxy is not None:
+            self._guard.check_proxied(url.hostname, redirected=redirected)
+        connection = self._pool.take(route.key)
+        if connection is not None and redirected and route.straight:
             try:
                 self._guard.check_address(url.hostname, connection.address, redirected=True)
             except AddressDenied:

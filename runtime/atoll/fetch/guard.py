@@ -4,6 +4,9 @@
 may be reached; link-local, cloud metadata, unspecified, multicast and reserved addresses may not; and a redirect that
 comes from a public address must not lead to one that is not public.
 The address that was judged is the one that is connected to; a name is not resolved a second time in between.
+Through `fetch.proxy` it is the proxy that resolves the target's name: its address is not known here and cannot be
+judged, so that of these rules only those about schemes, names and addresses written into the URL hold; the rest is
+the proxy's duty. The proxy's own address, like a Unix socket, was chosen by the operator and is always allowed.
 Source: OWASP's cheat sheet on server-side request forgery.
 """
 
@@ -11,7 +14,8 @@ from collections.abc import Iterable, Sequence
 from ipaddress import ip_network
 
 from atoll.errors import AddressDenied
-from atoll.fetch.address import Address, Network, forbidden_kind, forms_of, is_public
+from atoll.fetch.address import Address, Network, forbidden_kind, forms_of, is_literal, is_public
+from atoll.fetch.resolve import AddressInfo
 from atoll.http.message import Request, Response
 from atoll.http.url import URL
 from atoll.ports import Fetcher
@@ -23,8 +27,8 @@ class Guard:
     """The rules of one process."""
 
     def __init__(self, allow: Sequence[str] = (), deny: Sequence[str] = ()) -> None:
-        self._allow = _Rules(allow)
-        self._deny = _Rules(deny)
+        self._allow = Rules(allow)
+        self._deny = Rules(deny)
 
     def check_url(self, url: URL) -> None:
         """Refuse a URL for what stands in it; `AddressDenied`."""
@@ -57,6 +61,33 @@ class Guard:
             raise AddressDenied(f"{what} is {kind}; {_HOW_TO_ALLOW}")
         raise AddressDenied(f"{what} is not public, and a public server redirected there; {_HOW_TO_ALLOW}")
 
+    def allowed(self, hostname: str, infos: list[AddressInfo], *, redirected: bool) -> list[AddressInfo]:
+        """Those of a host's addresses that may be connected to; `AddressDenied` if there are none."""
+        allowed: list[AddressInfo] = []
+        denied: AddressDenied | None = None
+        for info in infos:
+            try:
+                self.check_address(hostname, info[4][0], redirected=redirected)
+            except AddressDenied as denial:
+                denied = denial
+            else:
+                allowed.append(info)
+        if denied is not None and not allowed:
+            raise denied
+        return allowed
+
+    def check_proxied(self, hostname: str, *, redirected: bool) -> None:
+        """Judge a host that a proxy will connect to: only an address in its place can be; `AddressDenied`."""
+        if is_literal(hostname):
+            self.check_address(hostname, hostname, redirected=redirected)
+
+    def check_socket(self, origin: str, hostname: str, *, redirected: bool) -> None:
+        """Refuse to let a public server redirect to a Unix socket; `AddressDenied`."""
+        if redirected and self._allow.host_rule(hostname) is None:
+            raise AddressDenied(
+                f"{origin} is a Unix socket (fetch.unix), and a public server redirected there; {_HOW_TO_ALLOW}"
+            )
+
 
 class Guarded:
     """A `Fetcher` that refuses a request for its URL; addresses are judged by whoever connects."""
@@ -71,7 +102,7 @@ class Guarded:
         return await self._inner.fetch(request)
 
 
-class _Rules:
+class Rules:
     """One list of host names ("example.com", "*.example.com") and networks ("10.0.0.0/8")."""
 
     def __init__(self, rules: Iterable[str]) -> None:
@@ -84,6 +115,12 @@ class _Rules:
             except ValueError:
                 names.add(rule.lower().removesuffix("."))
         self.names = frozenset(names)
+
+    def covers(self, hostname: str) -> bool:
+        """Whether a rule names the host, or holds the address that stands in its place; nothing is resolved."""
+        if self.names and self.host_rule(hostname) is not None:
+            return True
+        return bool(self._networks) and is_literal(hostname) and self.network_rule(forms_of(hostname)) is not None
 
     def host_rule(self, hostname: str) -> str | None:
         """The rule that covers a host name."""

@@ -57,13 +57,14 @@ class Connection(asyncio.Protocol):
         "parked_s",
         "peer",
         "pooled",
+        "proven",
         "public",
         "used",
     )
 
     def __init__(self, peer: str, address: str, settings: Settings, *, public: bool) -> None:
         self.peer = peer
-        """The origin: key of the pool, and what error texts call the upstream."""
+        """The key of its route and of the pool, and what error texts call the upstream."""
         self.address = address
         self.public = public
         """Whether `address`, which it is connected to, is on the public internet."""
@@ -77,6 +78,8 @@ class Connection(asyncio.Protocol):
         self.parked_s = 0.0
         self.keep_alive_s: int | None = None
         """How long the upstream said that it keeps the connection; None when it said nothing."""
+        self.proven: Callable[[], None] | None = None
+        """Called once, when an exchange has been whole for the first time."""
         self._settings = settings
         self._transport: asyncio.Transport | None = None
         self._reading: Reading | None = None
@@ -241,6 +244,9 @@ class Connection(asyncio.Protocol):
         """The response is whole: free the connection, or close it where it cannot be used again."""
         if self._incoming is not None:
             self._incoming.end()
+        if self.proven is not None:
+            self.proven()
+            self.proven = None
         if not reading.reusable or (self._upload is not None and not self._upload.done):
             self._reading = None
             self._incoming = None

@@ -10,6 +10,7 @@ import re
 from typing import Final, NamedTuple
 
 from atoll import __version__
+from atoll.config import ProxyConfig
 from atoll.http.body import Source
 from atoll.http.headers import Headers
 from atoll.http.message import Request
@@ -41,7 +42,7 @@ _OURS: Final = frozenset(
 )
 _DEFAULTS: Final = (
     ("accept", "*/*"),
-    ("accept-encoding", "gzip, deflate"),
+    ("accept-encoding", "gzip, deflate, br, zstd"),
     ("user-agent", f"atoll/{__version__}"),
 )
 _DEFAULT_NAMES: Final = frozenset(name for name, _ in _DEFAULTS)
@@ -66,28 +67,39 @@ class Outgoing(NamedTuple):
         return self.payload is None or isinstance(self.payload, bytes)
 
 
-def outgoing(request: Request) -> Outgoing:
-    """Put a request into the form in which it leaves; takes its body. `ValueError` names what cannot be sent."""
+def outgoing(request: Request, proxy: ProxyConfig | None = None) -> Outgoing:
+    """Put a request into the form in which it leaves; takes its body. `ValueError` names what cannot be sent.
+
+    With a proxy it is in the form for that proxy: the whole URL in the request line (RFC 9112, section 3.2.2).
+    """
     method, url, body = request.method, request.url, request.body
     if body is None:
-        return Outgoing(method, url, head_of(method, url, request.headers, NO_BODY), None, NO_BODY)
+        return Outgoing(method, url, head_of(method, url, request.headers, NO_BODY, proxy), None, NO_BODY)
     body = body.raw_for(request.headers)
     payload = body.take()
     if not isinstance(payload, bytes):
         length = CHUNKED if body.length is None else body.length
-        return Outgoing(method, url, head_of(method, url, request.headers, length), payload, length)
+        return Outgoing(method, url, head_of(method, url, request.headers, length, proxy), payload, length)
     length = len(payload)
-    head = head_of(method, url, request.headers, length if length or method in _WITH_BODY else NO_BODY)
+    head = head_of(method, url, request.headers, length if length or method in _WITH_BODY else NO_BODY, proxy)
     if length <= ONE_WRITE_BYTES_MAX:
         return Outgoing(method, url, head + payload, None, length)
     return Outgoing(method, url, head, payload, length)
 
 
-def head_of(method: str, url: URL, headers: Headers, length: int) -> bytes:
+def head_of(method: str, url: URL, headers: Headers, length: int, proxy: ProxyConfig | None = None) -> bytes:
     """Write the head; `length` in bytes, or `NO_BODY` or `CHUNKED`. `ValueError` names what cannot be sent."""
     if method not in _KNOWN_METHODS:
         _check_method(method)
-    text = f"{method} {url.target} HTTP/1.1\r\nhost: {url.authority}\r\n{_fields(headers)}"
+    if proxy is None:
+        text = f"{method} {url.target} HTTP/1.1\r\nhost: {url.authority}\r\n{_fields(headers)}"
+    else:
+        line = f"{method} {url.scheme}://{url.authority}{url.target} HTTP/1.1\r\nhost: {url.authority}\r\n"
+        if proxy.authorization is not None:
+            line += f"proxy-authorization: {proxy.authorization}\r\n"
+            headers = headers.copy()
+            headers.delete("proxy-authorization")
+        text = line + _fields(headers)
     if length >= 0:
         text = f"{text}content-length: {length}\r\n\r\n"
     elif length == CHUNKED:

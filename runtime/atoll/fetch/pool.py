@@ -1,7 +1,8 @@
 """Connections per origin: taken, given back, bounded, and let go when they have been idle; O(1) for each request.
 
 The pool is shared by all invocations of a process and belongs to none: connecting, timers and transports live in an
-empty context. The key is the origin (scheme, host and port); TLS settings are the same for all of a process.
+empty context. The key is
+that of the route: the origin (scheme, host and port), and the proxy or Unix socket on the way, if there is one.
 Invariants: a connection is idle here or has one owner, never both; one that is lost is known to be lost at once; the
 connect attempt of a cancelled request is cancelled, and what it may have brought all the same is parked.
 """
@@ -20,6 +21,7 @@ from atoll.fetch.dial import Dialer
 from atoll.fetch.guard import Guard
 from atoll.fetch.http1 import Connection, Settings
 from atoll.fetch.resolve import Resolver
+from atoll.fetch.route import Route
 from atoll.fetch.waits import Waits
 from atoll.http.url import URL
 
@@ -77,16 +79,16 @@ class Pool:
             connection.close()
         return None
 
-    async def connect(self, url: URL, *, redirected: bool) -> Connection:
+    async def connect(self, url: URL, route: Route, *, redirected: bool) -> Connection:
         """A new connection, or with `fetch.per_origin_connections` the next one that is free, first come first served.
 
         Raises what dialling raises: `ConnectFailed`, `AddressDenied`, `FetchTimeout`.
         """
         if self._closed:
-            raise _closing(url.origin)
-        origin = self._origins.get(url.origin)
+            raise _closing(route.key)
+        origin = self._origins.get(route.key)
         if origin is None:
-            origin = self._origins[url.origin] = _Origin(url.origin)
+            origin = self._origins[route.key] = _Origin(route.key)
         if self._per_origin and origin.slots >= self._per_origin:
             given = await self._turn(origin)
             if given is not None:
@@ -94,7 +96,7 @@ class Pool:
                 return given
         else:
             origin.slots += 1
-        return await self._dialled(origin, url, redirected)
+        return await self._dialled(origin, url, route, redirected)
 
     def park(self, connection: Connection) -> None:
         """Take back a connection that is ready for another exchange."""
@@ -166,10 +168,10 @@ class Pool:
                     self.park(given)
             raise
 
-    async def _dialled(self, origin: "_Origin", url: URL, redirected: bool) -> Connection:
+    async def _dialled(self, origin: "_Origin", url: URL, route: Route, redirected: bool) -> Connection:
         """Connect, in a task that belongs to no invocation."""
         create_task = asyncio.get_running_loop().create_task
-        dialing = Context().run(create_task, self._dialer.dial(url, redirected=redirected))
+        dialing = Context().run(create_task, self._dialer.dial(url, route, redirected=redirected))
         self._dialing.add(dialing)
         dialing.add_done_callback(self._dialing.discard)
         try:
@@ -181,7 +183,7 @@ class Pool:
         if dialing.cancelled() or dialing.exception() is not None:
             self._release(origin)
             if dialing.cancelled():
-                raise _closing(url.origin)
+                raise _closing(route.key)
         try:
             connection = dialing.result()
         finally:

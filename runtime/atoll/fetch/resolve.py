@@ -11,7 +11,7 @@ from contextvars import Context
 from typing import Final, NamedTuple, cast
 
 from atoll.errors import ConnectFailed
-from atoll.fetch.address import forms_of
+from atoll.fetch.address import forms_of, is_literal
 
 FRESH_S: Final = 10.0
 ENTRIES_MAX: Final = 1_024
@@ -85,12 +85,8 @@ class Resolver:
 
 def _literal(hostname: str, port: int) -> AddressInfo | None:
     """An address that stands in the URL itself."""
-    if not (hostname[-1:].isdigit() or ":" in hostname):
+    if not is_literal(hostname):
         return None
-    try:
-        version = forms_of(hostname)[0].version
-    except ValueError:
-        return None
-    if version == 4:
+    if forms_of(hostname)[0].version == 4:
         return (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (hostname, port))
     return (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (hostname, port, 0, 0))

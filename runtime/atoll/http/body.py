@@ -31,7 +31,7 @@ class Source(Protocol):
 class Body:
     """One representation's bytes; `length` is the number of bytes where it is known beforehand, else None.
 
-    A body with an `encoding` ("gzip", "deflate") keeps the bytes as they came: who reads it gets them decoded, and
+    A body with an `encoding` (such as "gzip") keeps the bytes as they came: who reads it gets them decoded, and
     who only passes it on under the same Content-Encoding takes `raw_for` those headers and nothing is decoded.
     """
 

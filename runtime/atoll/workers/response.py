@@ -11,6 +11,7 @@ from atoll.errors import BodyUsed
 from atoll.http import headers as http
 from atoll.http import url as urls
 from atoll.http.body import Body
+from atoll.http.coding import is_coded
 from atoll.http.message import NO_BODY_STATUS
 from atoll.http.message import Response as Inner
 from atoll.workers.bodies import body_of
@@ -240,5 +241,10 @@ def _name_no_coding_that_is_not(headers: http.Headers, held: bytes) -> None:
         return
     coding = coding.strip().lower()
     is_zlib = len(held) > 1 and held[0] & 0x0F == 8 and int.from_bytes(held[:2], "big") % 31 == 0
-    if (coding in ("gzip", "x-gzip") and not held.startswith(b"\x1f\x8b")) or (coding == "deflate" and not is_zlib):
+    # brotli has no mark at its beginning: to tell, its first bytes are decoded.
+    if (
+        (coding in ("gzip", "x-gzip") and not held.startswith(b"\x1f\x8b"))
+        or (coding == "deflate" and not is_zlib)
+        or (coding in ("br", "zstd") and not is_coded(held, coding))
+    ):
         headers.delete("content-encoding")
