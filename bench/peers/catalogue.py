@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from importlib import metadata
 from typing import Final
 
@@ -34,8 +35,9 @@ keep_alive_s = 600
 def _version() -> str:
     git = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
     commit = f" at {git.stdout.strip()}" if git.returncode == 0 else ""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     libraries = ", ".join(f"{name} {metadata.version(name)}" for name in ("aiohttp", "httptools", "uvloop"))
-    return f"atoll {metadata.version('atoll')}{commit}, {libraries}, Python {sys.version.split()[0]}"
+    return f"atoll {project['version']}{commit}, {libraries}, Python {sys.version.split()[0]}"
 
 
 def _command(place: Place) -> list[str]:

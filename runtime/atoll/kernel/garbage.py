@@ -17,11 +17,11 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Final
 
-PORTION: Final = 50
+PORTION: Final = 25
 """Closed isolates between two collections, and aged ones before the oldest generation is collected, to begin with."""
 PORTION_MIN: Final = 10
 PORTION_MAX: Final = 400
-PAUSE_S: Final = 0.004
+PAUSE_S: Final = 0.003
 """A collection that takes longer halves the portion; one that takes less than a quarter lets it grow by a tenth."""
 IDLE_S: Final = 0.25
 """Rest after which a full collection disturbs nobody."""
