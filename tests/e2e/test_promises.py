@@ -134,7 +134,7 @@ BURN = """
     import time
     from workers import Response
     async def on_fetch(request, env, ctx):
-        end = time.thread_time() + 0.005
+        end = time.thread_time() + float(request.headers["burn-s"])
         while time.thread_time() < end:
             pass
         return Response("done")
@@ -143,9 +143,10 @@ BURN = """
 
 @pytest.mark.timing
 async def test_charged_cpu_agrees_with_the_operating_system(tmp_path: Path) -> None:
-    """Over 1,000 requests of 5 ms, what the log charges is within 10 % of what the process used; the best third counts.
+    """Over 1,000 requests of 5 ms, the charge is within 10 % of what the process used for them; the best third counts.
 
-    What the process used holds the runtime's own share, which grows when other programs empty the caches.
+    What the process uses for as many requests that burn nothing, the runtime's own share, is measured and taken off: it
+    is not author code, and is several times larger when other programs empty the caches.
     """
     write_worker(tmp_path, BURN)
     differences = []
@@ -153,16 +154,26 @@ async def test_charged_cpu_agrees_with_the_operating_system(tmp_path: Path) -> N
         origin = await program.origin()
         process = serving_process(program)
         reader, writer = await asyncio.open_connection("127.0.0.1", int(origin.rpartition(":")[2]))
-        for count in (334, 333, 333):
+
+        async def spent_ms(count: int, burn_s: float) -> tuple[float, float]:
+            """What the log charges for so many requests, and what the operating system counts."""
             start, before_s = len(program.lines), cpu_s(process)
             for _ in range(count):
-                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                writer.write(f"GET / HTTP/1.1\r\nHost: x\r\nburn-s: {burn_s}\r\n\r\n".encode())
                 await reader.readuntil(b"done")
             used_ms = (cpu_s(process) - before_s) * 1000
-            await eventually(lambda start=start, count=count: len(finished(program.lines[start:])) == count)
-            charged_ms = sum(line["cpu_ms"] for line in finished(program.lines[start:]))
-            differences.append(abs(used_ms - charged_ms) / used_ms)
-            print(f"charged {charged_ms:.0f} ms, the operating system counted {used_ms:.0f} ms: {differences[-1]:.1%}")
+            await eventually(lambda: len(finished(program.lines[start:])) == count)
+            return sum(line["cpu_ms"] for line in finished(program.lines[start:])), used_ms
+
+        for count in (334, 333, 333):
+            idle_charged_ms, idle_used_ms = await spent_ms(count, 0)
+            charged_ms, used_ms = await spent_ms(count, 0.005)
+            own_ms = idle_used_ms - idle_charged_ms
+            differences.append(abs(used_ms - own_ms - charged_ms) / charged_ms)
+            print(
+                f"charged {charged_ms:.0f} ms, the operating system counted {used_ms:.0f} ms, of which the runtime's "
+                f"{own_ms:.0f} ms: {differences[-1]:.1%} apart"
+            )
         writer.close()
     assert min(differences) < 0.1
 
