@@ -185,7 +185,7 @@ async def test_a_signal_during_the_start_leaves_nobody(site: Site) -> None:
             program.interrupt()
             await program.ended()
             assert "Traceback" not in program.text
-            # A supervisor that is interrupted while it starts the template leaves it to see the channel's end by itself.
+            # Interrupted while it starts the template, a supervisor leaves it to see the channel end by itself.
             await eventually(lambda: not program.family())
 
 
