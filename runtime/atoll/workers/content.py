@@ -13,7 +13,7 @@ from atoll.http.body import Body
 from atoll.workers import text as texts
 from atoll.workers.headers import Headers, Pair
 from atoll.workers.sealed import Later, Sealed, sealed
-from atoll.workers.streams import ReadableStream, tee
+from atoll.workers.streams import ReadableStream
 
 
 @sealed
@@ -95,10 +95,7 @@ class Content(metaclass=Sealed):
     def _tee(self) -> Body | None:
         """A second body of the same bytes, for a clone."""
         body: Body | None = self._inner.body
-        if body is None:
-            return None
-        self._inner.body, second = tee(body)
-        return second
+        return None if body is None else body.tee()
 
     blob = Later()
     form_data = Later()

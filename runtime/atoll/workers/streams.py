@@ -33,8 +33,8 @@ class ReadableStream(metaclass=Sealed):
 
     def tee(self) -> "tuple[ReadableStream, ReadableStream]":
         """Two streams of the same bytes; what the slower one has not read yet is held in memory."""
-        first, second = tee(self._body)
-        return ReadableStream(first), ReadableStream(second)
+        second = self._body.tee()
+        return ReadableStream(self._body), ReadableStream(second)
 
     def cancel(self, reason: object = None) -> None:
         """Close it, wherever the reading stands."""
@@ -157,42 +157,3 @@ class Pulled:
 
     def __repr__(self) -> str:
         return f"<Pulled {self._name}{', ended' if self._ended else ''}>"
-
-
-class PulledBranch:
-    """One end of a tee over an author's iterator: still author code, and still to be pulled as such."""
-
-    author_code: ClassVar[bool] = True
-
-    __slots__ = ("_branch", "_open", "_pulled")
-
-    def __init__(self, branch: Source, pulled: "Pulled | PulledBranch", open_branches: set[Source]) -> None:
-        self._branch = branch
-        self._pulled = pulled
-        self._open = open_branches
-        open_branches.add(branch)
-
-    async def read(self) -> bytes:
-        return await self._branch.read()
-
-    def close(self) -> None:
-        self._open.discard(self._branch)
-        self._branch.close()
-
-    async def aclose(self) -> None:
-        """Close this end; with the last one the iterator is ended."""
-        self.close()
-        if not self._open:
-            await self._pulled.aclose()
-
-
-def tee(body: Body) -> tuple[Body, Body]:
-    """Two bodies of the same bytes; `BodyUsed` when reading has begun. The first takes the given one's place."""
-    source = body.source
-    second = body.tee()
-    if not isinstance(source, Pulled | PulledBranch):
-        return body, second
-    open_branches: set[Source] = set()
-    branches = (body.take(), second.take())
-    marked = [Body(source=PulledBranch(branch, source, open_branches)) for branch in branches if branch]  # type: ignore[arg-type]
-    return marked[0], marked[1]
