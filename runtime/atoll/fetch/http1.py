@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, cast
 
 from atoll.errors import AtollError, BadAnswer, BodyBroken, ConnectionBroken, FetchTimeout
 from atoll.fetch.framing import Reading
+from atoll.fetch.heads import Heads, KnownHead
 from atoll.fetch.hop import Answer
 from atoll.fetch.incoming import Incoming
 from atoll.fetch.outgoing import Outgoing
@@ -30,6 +31,7 @@ DRAIN_MS: Final = 1_000
 class Settings(NamedTuple):
     """What all connections of a process share."""
 
+    heads: Heads
     waits: Waits
     headers_ms: int
     idle_ms: int
@@ -45,6 +47,8 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_draining",
         "_incoming",
+        "_loop",
+        "_outgoing",
         "_reading",
         "_settings",
         "_transport",
@@ -74,16 +78,20 @@ class Connection(asyncio.Protocol):
         self.used = False
         """Whether it has carried an exchange before the present one."""
         self.answered = False
-        """Whether any byte came back in the exchange that failed last."""
+        """Whether any byte came back in the present exchange, or in the last one when there is none."""
         self.parked_s = 0.0
         self.keep_alive_s: int | None = None
         """How long the upstream said that it keeps the connection; None when it said nothing."""
         self.proven: Callable[[], None] | None = None
         """Called once, when an exchange has been whole for the first time."""
         self._settings = settings
+        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._outgoing: Outgoing | None = None
+        """The request of the present exchange."""
         self._reading: Reading | None = None
-        self._waiter: asyncio.Future[Body | None] | None = None
+        """What has come of its response, once something has."""
+        self._waiter: asyncio.Future[Answer] | None = None
         self._incoming: Incoming | None = None
         self._upload: Upload | None = None
         self._draining = False
@@ -94,37 +102,34 @@ class Connection(asyncio.Protocol):
         A body that is a source is read in a task of its own; what it raises, this raises.
         """
         transport = self._transport
-        if transport is None or self.lost or self._reading is not None:
+        if transport is None or self.lost or self._outgoing is not None:
             raise ConnectionBroken(f"the connection to {self.peer} was closed before the request could be sent")
-        reading = self._reading = Reading(self.peer, outgoing.method)
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
         settings = self._settings
+        self._outgoing = outgoing
+        self.answered = False
+        waiter = self._waiter = self._loop.create_future()
         transport.write(outgoing.head)
         if outgoing.payload is not None:
             self._send(transport, outgoing.payload, outgoing.length)
         elif settings.headers_ms:
             settings.waits.begin(self, settings.headers_ms)
         try:
-            body = await waiter
+            return await waiter
         except BaseException:
-            self.answered = reading.begun
             if waiter.done() and not waiter.cancelled():
                 waiter.exception()  # Both cancelled and failed: nobody else will look at it.
             del waiter  # Its exception has this frame in its traceback: a circle.
             # Only while it is ours: the answer may have been whole already, and the connection be another's.
-            if self._reading is reading:
+            if self._outgoing is outgoing:
                 self.close()
             raise
-        return Answer(
-            reading.status, Headers.trusted(reading.fields), body, reading.reason, outgoing.url, public=self.public
-        )
 
     def close(self) -> None:
         """Close at once, whatever is under way; may be called at any time."""
         self.broke(ConnectionBroken(f"the connection to {self.peer} was closed"))
 
     def __repr__(self) -> str:
-        state = "lost" if self.lost else "idle" if self._reading is None else "busy"
+        state = "lost" if self.lost else "idle" if self._outgoing is None else "busy"
         return f"<Connection {self.peer} {state}>"
 
     # The loop's side (asyncio.Protocol).
@@ -133,17 +138,28 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        reading = self._reading
-        if reading is None:
+        outgoing = self._outgoing
+        if outgoing is None:
             self.close()
             return
+        reading = self._reading
         try:
-            reading.feed(data)
+            if reading is not None:
+                reading.feed(data)
+            else:
+                self.answered = True
+                heads = self._settings.heads
+                if self._upload is None and (known := heads.known(data, outgoing.method)) is not None:
+                    self._answered_whole(outgoing, known, data)
+                    return
+                reading = self._reading = Reading(self.peer, outgoing.method)
+                reading.feed(data)
+                heads.learn(data, reading)
         except BadAnswer as failure:
             self.broke(failure)
             return
         if reading.head_done:
-            self._advance(reading)
+            self._advance(outgoing, reading)
 
     def eof_received(self) -> None:
         self._ended(None)
@@ -210,7 +226,22 @@ class Connection(asyncio.Protocol):
         if self._waiter is not None:
             self._settings.waits.begin(self, self._settings.headers_ms)
 
-    def _advance(self, reading: Reading) -> None:
+    def _answered_whole(self, outgoing: Outgoing, known: KnownHead, data: bytes) -> None:
+        """The whole response came in one segment, under a head that has been read before."""
+        waiter = self._waiter
+        assert waiter is not None
+        if waiter.done():
+            self.close()  # Cancelled a moment ago; the task has not run since.
+            return
+        self._waiter = None
+        if self._settings.headers_ms:
+            self._settings.waits.end(self)
+        body = Body(data[known.size :], encoding=known.encoding)
+        fields = Headers.trusted(known.fields.copy())
+        waiter.set_result(Answer(known.status, fields, body, known.reason, outgoing.url, public=self.public))
+        self._free(known.keep_alive)
+
+    def _advance(self, outgoing: Outgoing, reading: Reading) -> None:
         """The head is there, and maybe more: hand over what came since the last time."""
         waiter = self._waiter
         if waiter is not None:
@@ -220,7 +251,9 @@ class Connection(asyncio.Protocol):
             self._waiter = None
             if self._settings.headers_ms:
                 self._settings.waits.end(self)
-            waiter.set_result(self._body(reading))
+            body = self._body(reading)
+            fields = Headers.trusted(reading.fields)
+            waiter.set_result(Answer(reading.status, fields, body, reading.reason, outgoing.url, public=self.public))
         elif self._incoming is not None:
             self._incoming.add(reading.take_chunks())
         else:
@@ -244,39 +277,48 @@ class Connection(asyncio.Protocol):
         """The response is whole: free the connection, or close it where it cannot be used again."""
         if self._incoming is not None:
             self._incoming.end()
-        if self.proven is not None:
-            self.proven()
-            self.proven = None
-        if not reading.reusable or (self._upload is not None and not self._upload.done):
-            self._reading = None
             self._incoming = None
-            self.close()
-            return
         if self._draining:
             self._draining = False
             self._settings.waits.end(self)
-        self._reading = self._incoming = self._upload = None
+        self._reading = None
+        if reading.reusable and (self._upload is None or self._upload.done):
+            self._upload = None
+            self._free(reading.facts.get("keep-alive"))
+        else:
+            self._prove()
+            self.close()
+
+    def _free(self, keep_alive: str | None) -> None:
+        """The exchange is over; the connection can carry the next one."""
+        self._prove()
+        self._outgoing = None
         self.used = True
-        if (hint := reading.facts.get("keep-alive")) is not None:
-            self.keep_alive_s = _seconds_in(hint)
+        if keep_alive is not None:
+            self.keep_alive_s = _seconds_in(keep_alive)
         self._settings.free(self)
+
+    def _prove(self) -> None:
+        if self.proven is not None:
+            self.proven()
+            self.proven = None
 
     def _ended(self, exc: Exception | None) -> None:
         """The peer has closed, half-closed or reset the connection."""
         if self.lost:
             return
         reading = self._reading
-        if reading is None:
+        if self._outgoing is None:
             self.close()
-        elif exc is None and reading.end():
+        elif reading is not None and exc is None and reading.end():
             self._finish(reading)
         else:
             self.broke(self._broken(reading, exc))
 
-    def _broken(self, reading: Reading, exc: Exception | None) -> AtollError:
+    def _broken(self, reading: Reading | None, exc: Exception | None) -> AtollError:
         """What to say about an end in the middle."""
         how = f"reset the connection ({exc})" if exc is not None else "closed the connection"
-        if not reading.head_done:
+        if reading is None or not reading.head_done:
             return ConnectionBroken(f"{self.peer} {how} before the end of a response head")
         whole = "an unknown number of" if reading.length is None else reading.length
         return BodyBroken(f"{self.peer} {how} after {reading.body_bytes} of {whole} bytes of the body")
@@ -290,7 +332,7 @@ class Connection(asyncio.Protocol):
         if self._reading is not None:
             self._reading.drop()
         waiter, incoming, upload = self._waiter, self._incoming, self._upload
-        self._waiter = self._incoming = self._upload = self._reading = None
+        self._waiter = self._incoming = self._upload = self._reading = self._outgoing = None
         if waiter is not None and not waiter.done():
             waiter.set_exception(failure)
         if incoming is not None:

@@ -19,6 +19,7 @@ from atoll.config import FetchConfig
 from atoll.errors import ConnectionBroken
 from atoll.fetch.dial import Dialer
 from atoll.fetch.guard import Guard
+from atoll.fetch.heads import Heads
 from atoll.fetch.http1 import Connection, Settings
 from atoll.fetch.resolve import Resolver
 from atoll.fetch.route import Route
@@ -58,7 +59,7 @@ class Pool:
         self._clock = clock
         self._keep_alive_s = config.keep_alive_s
         self._per_origin = config.per_origin_connections
-        settings = Settings(waits, config.headers_ms, config.idle_ms, self.park, self._gone)
+        settings = Settings(Heads(), waits, config.headers_ms, config.idle_ms, self.park, self._gone)
         self._dialer = Dialer(settings, resolver, guard, connect_ms=config.connect_ms, ca_file=config.ca_file)
         self._origins: dict[str, _Origin] = {}
         self._connections: set[Connection] = set()
