@@ -58,7 +58,7 @@ class Budget:
         self.subrequests = 0
         self.subrequests_max = limits.subrequests
         self.waiting = 0
-        """Subrequests that wait for response headers now; kept under `limits.connections` by the Slotted wrapper."""
+        """Subrequests that wait for response headers now; kept under `limits.connections` by `fetch.metered`."""
 
     def charge_subrequest(self) -> None:
         """Count one subrequest before it leaves; `TooManySubrequests` when the cap is reached."""

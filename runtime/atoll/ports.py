@@ -4,6 +4,7 @@ A protocol's docstring is its promise; a test suite under `tests/conformance/` h
 implement it.
 """
 
+from asyncio import Task
 from collections.abc import Awaitable, Mapping
 from types import ModuleType
 from typing import Any, Literal, Protocol
@@ -66,8 +67,19 @@ class Invoked(Protocol):
         """Forget a resource that has been closed already."""
         ...
 
-    async def before_deadline(self, subrequest: Awaitable[Response]) -> Response:
-        """Await a subrequest; `FetchTimeout` at the deadline's reserve, so that the handler can still answer."""
+    def begin_wait(self) -> Task[Any]:
+        """The running task is going to wait for a subrequest: it is cancelled when the deadline's reserve begins.
+
+        `FetchTimeout` when it has begun. Whoever began a wait ends it, whatever came of it.
+        """
+        ...
+
+    def was_cut(self, task: Task[Any]) -> bool:
+        """After a cancellation, before `end_wait`: whether it was the deadline's alone, and so the task may go on."""
+        ...
+
+    def end_wait(self, task: Task[Any]) -> None:
+        """The wait is over."""
         ...
 
     def timed(self, name: str, started_s: float, head_s: float) -> None:

@@ -1,6 +1,7 @@
 """What an invocation opened is closed when it ends, however it ends; its outcome is decided once."""
 
 import asyncio
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -286,5 +287,22 @@ except TimeoutError as error:
     async with ScriptedUpstream(bytes_then_silence(b"")) as upstream:
         toml = f'vars = {{ UPSTREAM = "{upstream.origin}" }}\n[limits]\nwall_ms = 400\n'
         async with opened(tmp_path, source(body), toml) as running:
-            assert "partial, for the subrequest was cut 60 ms before limits.wall_ms = 400" in await running.text()
+            said = await running.text()
+            assert f"partial, for the subrequest to {upstream.origin} was cut 60 ms before limits.wall_ms = 400" in said
+            assert re.search(r"it had waited 3\d\d ms for an answer$", said)
             assert (await outcome_of(running))["outcome"] == "ok"
+
+
+async def test_a_wait_for_a_turn_is_cut_before_the_deadline(tmp_path: Path) -> None:
+    """A subrequest that never got its turn ends at the reserve, and its error says what it waited for."""
+    body = """
+results = await asyncio.gather(*(fetch(env.UPSTREAM) for _ in range(2)), return_exceptions=True)
+return Response(" | ".join(str(result) for result in results))
+"""
+    async with ScriptedUpstream(bytes_then_silence(b"")) as upstream:
+        toml = f'vars = {{ UPSTREAM = "{upstream.origin}" }}\n[limits]\nwall_ms = 400\nconnections = 1\n'
+        async with opened(tmp_path, source(body), toml) as running:
+            first, second = (await running.text()).split(" | ")
+            assert first.endswith("ms for an answer")
+            assert second.endswith("ms for its turn (limits.connections = 1)")
+            assert upstream.requests == 1

@@ -1,5 +1,6 @@
 """A running invocation for tests of the authors' API: real, small, with a Fetcher that answers from a function."""
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -48,8 +49,16 @@ class PlainInvoked:
     def release(self, resource: Closable) -> None:
         self.held.remove(resource)
 
-    async def before_deadline(self, subrequest: Awaitable[Response]) -> Response:
-        return await subrequest
+    def begin_wait(self) -> asyncio.Task[Any]:
+        task = asyncio.current_task()
+        assert task is not None
+        return task
+
+    def was_cut(self, task: asyncio.Task[Any]) -> bool:
+        return False
+
+    def end_wait(self, task: asyncio.Task[Any]) -> None:
+        return None
 
     def timed(self, name: str, started_s: float, head_s: float) -> None:
         return None

@@ -7,6 +7,7 @@
 When the block ends without an error, everything must have been given back: connections, slots and bodies.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -42,8 +43,16 @@ class CountedInvocation:
     def release(self, resource: Closable) -> None:
         del self.held[resource]
 
-    async def before_deadline(self, subrequest: Awaitable[Response]) -> Response:
-        return await subrequest
+    def begin_wait(self) -> asyncio.Task[Any]:
+        task = asyncio.current_task()
+        assert task is not None
+        return task
+
+    def was_cut(self, task: asyncio.Task[Any]) -> bool:
+        return False
+
+    def end_wait(self, task: asyncio.Task[Any]) -> None:
+        return None
 
     def timed(self, name: str, started_s: float, head_s: float) -> None:
         self.timings.append((name, started_s, head_s))

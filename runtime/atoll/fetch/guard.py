@@ -16,9 +16,7 @@ from ipaddress import ip_network
 from atoll.errors import AddressDenied
 from atoll.fetch.address import Address, Network, forbidden_kind, forms_of, is_literal, is_public
 from atoll.fetch.resolve import AddressInfo
-from atoll.http.message import Request, Response
 from atoll.http.url import URL
-from atoll.ports import Fetcher
 
 _HOW_TO_ALLOW = "to permit it name the host or the network in fetch.allow (wrangler-like.toml)"
 
@@ -87,19 +85,6 @@ class Guard:
             raise AddressDenied(
                 f"{origin} is a Unix socket (fetch.unix), and a public server redirected there; {_HOW_TO_ALLOW}"
             )
-
-
-class Guarded:
-    """A `Fetcher` that refuses a request for its URL; addresses are judged by whoever connects."""
-
-    def __init__(self, inner: Fetcher, guard: Guard) -> None:
-        self._inner = inner
-        self._guard = guard
-
-    async def fetch(self, request: Request) -> Response:
-        """Refuse with `AddressDenied`, or pass on."""
-        self._guard.check_url(request.url)
-        return await self._inner.fetch(request)
 
 
 class Rules:

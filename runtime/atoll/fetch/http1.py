@@ -114,7 +114,8 @@ class Connection(asyncio.Protocol):
         elif settings.headers_ms:
             settings.waits.begin(self, settings.headers_ms)
         try:
-            return await waiter
+            answer: Answer = await waiter
+            return answer
         except BaseException:
             if waiter.done() and not waiter.cancelled():
                 waiter.exception()  # Both cancelled and failed: nobody else will look at it.

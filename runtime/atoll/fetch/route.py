@@ -7,11 +7,13 @@ Source: RFC 9110, section 7.3.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from atoll.config import ProxyConfig
 from atoll.fetch.guard import Rules
 from atoll.http.url import URL
+
+ROUTES_MAX: Final = 4096
 
 
 class Route(NamedTuple):
@@ -37,12 +39,23 @@ class Routes:
         no_proxy: Sequence[str] = (),
         sockets: Mapping[str, Path] | None = None,
     ) -> None:
+        self._known: dict[str, Route] = {}
+        """Found ways by origin, as many as `ROUTES_MAX`."""
         self._proxy = proxy
         self._no_proxy = Rules(no_proxy)
         self._sockets = dict(sockets or {})
 
     def of(self, url: URL) -> Route:
         """The way for a URL."""
+        route = self._known.get(url.origin)
+        if route is None:
+            route = self._find(url)
+            if len(self._known) >= ROUTES_MAX:
+                self._known.clear()
+            self._known[url.origin] = route
+        return route
+
+    def _find(self, url: URL) -> Route:
         origin = url.origin
         if self._sockets and (socket := self._sockets.get(origin)) is not None:
             return Route(f"{origin} at unix:{socket}", socket)

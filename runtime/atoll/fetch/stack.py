@@ -1,9 +1,9 @@
 """The order of the wrappers, written once; one stack serves all invocations of a process.
 
-    Redirected → Charged → Guarded → Slotted → Client (for the hosts of `fetch.http2`: Http2)
+    Redirected → Metered (counted, judged, bound to the deadline, in its turn) → Client
 
-Every hop of a redirect goes through all of them: it is counted before it leaves, its URL and its address are judged
-again, and it waits for a place like every other request.
+(for the hosts of `fetch.http2`: Http2). Every hop of a redirect goes through all of them: it is counted before it
+leaves, its URL and its address are judged again, and it waits for a place like every other request.
 """
 
 import time
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from atoll.config import FetchConfig
 from atoll.errors import ConfigError
 from atoll.fetch.client import Client
-from atoll.fetch.guard import Guard, Guarded
-from atoll.fetch.metered import Charged, Slotted
+from atoll.fetch.guard import Guard
+from atoll.fetch.metered import Metered
 from atoll.fetch.pool import Pool, Statistics
 from atoll.fetch.redirect import Redirected
 from atoll.fetch.resolve import Resolver
@@ -61,7 +61,7 @@ def build(config: FetchConfig, *, clock: Callable[[], float] = time.monotonic) -
     http2 = _http2(config, resolver, guard, waits) if config.http2 else None
     if http2 is not None:
         client = Chosen(client, http2, config.http2, routes)
-    fetcher = Redirected(Charged(Guarded(Slotted(client), guard)))
+    fetcher = Redirected(Metered(client, guard))
     return Stack(fetcher, pool, resolver, waits, http2)
 
 

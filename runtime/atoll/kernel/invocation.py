@@ -64,6 +64,7 @@ class Invocation:
         "_finished",
         "_grace",
         "_held",
+        "_loop",
         "_meter",
         "_observer",
         "_on_closed",
@@ -115,7 +116,7 @@ class Invocation:
         self.verdict: AtollError | None = None
         self.stopped = False
         self.closed = False
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         self.delivered: asyncio.Future[Delivery] = loop.create_future()
         self._faces = faces
         self._meter = meter
@@ -156,23 +157,22 @@ class Invocation:
         """Forget a resource that is closed."""
         self._held.pop(resource, None)
 
-    async def before_deadline(self, subrequest: Awaitable[Response]) -> Response:
-        """Await a subrequest; `FetchTimeout` at the deadline's reserve, so that the handler can still answer."""
-        task = asyncio.current_task()
-        assert task is not None
+    def begin_wait(self) -> asyncio.Task[Any]:
+        """See `ports.Invoked`."""
         if self._cut:
-            if asyncio.iscoroutine(subrequest):
-                subrequest.close()
             raise self._out_of_time()
+        task = asyncio.current_task(self._loop)
+        assert task is not None
         self._subrequests[task] = None
-        try:
-            return await subrequest
-        except asyncio.CancelledError:
-            if self._cut and task in self._subrequests and task.uncancel() == 0:
-                raise self._out_of_time() from None
-            raise
-        finally:
-            self._subrequests.pop(task, None)
+        return task
+
+    def was_cut(self, task: asyncio.Task[Any]) -> bool:
+        """See `ports.Invoked`."""
+        return self._cut and task in self._subrequests and task.uncancel() == 0
+
+    def end_wait(self, task: asyncio.Task[Any]) -> None:
+        """See `ports.Invoked`."""
+        self._subrequests.pop(task, None)
 
     def timed(self, name: str, started_s: float, head_s: float) -> None:
         """Note one subrequest for Server-Timing."""
@@ -239,8 +239,8 @@ class Invocation:
     def _out_of_time(self) -> FetchTimeout:
         limits = self.script.limits
         return FetchTimeout(
-            f"the subrequest was cut {limits.reserve_s * 1000:.0f} ms before limits.wall_ms = {limits.wall_ms}, "
-            "so that the handler can still answer"
+            f"no subrequest leaves in the last {limits.reserve_s * 1000:.0f} ms before limits.wall_ms = "
+            f"{limits.wall_ms}, so that the handler can still answer"
         )
 
     # The way of the owning task.

@@ -89,6 +89,11 @@ class Content(metaclass=Sealed):
         return texts.decode(await self._read())
 
     async def _parse(self, **loads: Any) -> Any:
+        body: Body | None = self._inner.body
+        if body is not None and body.held is not None and not body.used and not loads:
+            # What most handlers do with most answers, without another coroutine.
+            body.used = True
+            return texts.parse_json(body.held)
         raw = await self._read()
         return json.loads(texts.decode(raw), **loads) if loads else texts.parse_json(raw)
 
