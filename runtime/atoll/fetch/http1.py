@@ -240,7 +240,12 @@ class Connection(asyncio.Protocol):
         body = Body(data[known.size :], encoding=known.encoding)
         fields = Headers.trusted(known.fields.copy())
         waiter.set_result(Answer(known.status, fields, body, known.reason, outgoing.url, public=self.public))
-        self._free(known.keep_alive)
+        if self.proven is None and known.keep_alive is None:
+            self._outgoing = None
+            self.used = True
+            self._settings.free(self)
+        else:
+            self._free(known.keep_alive)
 
     def _advance(self, outgoing: Outgoing, reading: Reading) -> None:
         """The head is there, and maybe more: hand over what came since the last time."""

@@ -19,8 +19,9 @@ class Headers:
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self.pairs: list[tuple[str, str]] = []
-        for name, value in pairs:
-            self.append(name, value)
+        if pairs:
+            for name, value in pairs:
+                self.append(name, value)
 
     @classmethod
     def trusted(cls, pairs: list[tuple[str, str]]) -> "Headers":

@@ -111,7 +111,7 @@ class Meter:
     ) -> asyncio.Task[Any]:
         """Make every task: metered under an invocation, plain elsewhere. The loop calls this for `create_task`."""
         found = current_invocation.get() if context is None else context.get(current_invocation)
-        if found is None or not asyncio.iscoroutine(coro):
+        if found is None or (type(coro) is not types.CoroutineType and not asyncio.iscoroutine(coro)):
             # What is no coroutine is refused by Task itself, in its own words.
             return asyncio.Task(coro, loop=loop, context=context, **named)
         invocation = cast("Invocation", found)
