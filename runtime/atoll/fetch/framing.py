@@ -31,6 +31,7 @@ class Reading:
     """What has been understood of one response so far; `chunks` are the pieces of body since they were last taken."""
 
     __slots__ = (
+        "_counted",
         "_excuse",
         "_informational",
         "_line",
@@ -78,6 +79,8 @@ class Reading:
         self._excuse = 1
         """How much overhead a byte of body takes back: itself, and once the head is past a byte of framing too."""
         self._informational = 0
+        self._counted = False
+        """Whether all that follows the head's segment is body."""
         self._problem = ""
         parser = HttpResponseParser(self)
         self._parser: HttpResponseParser | None = parser
@@ -91,6 +94,9 @@ class Reading:
             if whole is None:
                 return
             data = whole
+        elif self._counted:
+            self._count(data)
+            return
         parser = self._parser
         if parser is None:
             self.reusable = False  # Bytes after the end.
@@ -114,6 +120,19 @@ class Reading:
             self._parser = None
             if self.bodyless and data[-1] != LF:
                 self.reusable = False
+
+    def _count(self, data: bytes) -> None:
+        """Take in more of a body that only its length or the connection's end bounds; llhttp would only copy it."""
+        self._parser = None
+        if self.length is not None:
+            left = self.length - self.body_bytes
+            if len(data) > left:
+                self.reusable = False  # Bytes after the end.
+                data = data[:left]
+            self.complete = len(data) == left
+        if data:
+            self.body_bytes += len(data)
+            self.chunks.append(data)
 
     def end(self) -> bool:
         """The peer has closed: whether the response is whole, which then only the end could tell."""
@@ -210,8 +229,9 @@ class Reading:
         if self.bodyless or self.status == 204 or self.status == 304:
             # llhttp would take what follows an answer to HEAD for its body.
             self.bodyless = self.complete = True
-        elif coded is None and self.length is None:
-            self.until_eof = True
+        elif coded is None:
+            self.until_eof = self.length is None
+            self._counted = True
 
     def _skip_informational(self, status: int) -> None:
         if status < 100:

@@ -26,6 +26,7 @@ from atoll.observe import json_lines, pretty
 from atoll.observe.log import open_log
 from atoll.observe.output import capture
 from atoll.ports import Observer
+from atoll.serve.allocator import keep_freed_memory
 from atoll.serve.channel import (
     Channel,
     Down,
@@ -78,6 +79,7 @@ def run(fds: list[int], open_gateway: OpenGateway) -> int:
     faulthandler.enable(file=2)
     faulthandler.register(signal.SIGUSR2, file=2, all_threads=True)
     _raise_file_limit()
+    keep_freed_memory()
     sockets = [socket.socket(fileno=fd) for fd in listeners]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_live(socket.socket(fileno=channel), Heartbeat(heartbeat), sockets, open_gateway))
