@@ -8,14 +8,18 @@ Source: RFC 9110, sections 8.4 and 12.5.3; section 7.7 for what must not be tran
 
 from atoll.http.body import Body
 from atoll.http.coding import coding_of
+from atoll.http.headers import Headers
 from atoll.http.message import Response
 
 
-def readable(response: Response, accept_encoding: str | None) -> Response:
-    """The response itself where the client reads its coding, or where it must be left alone; else a decoded one."""
+def readable(response: Response, asked: Headers) -> Response:
+    """The response itself where the client, by its `asked` fields, reads its coding, or where it must be left alone.
+
+    Else a decoded one.
+    """
     headers = response.headers
     coding = coding_of(headers.get("content-encoding"))
-    if coding is None or accepts(accept_encoding, coding) or response.status == 206:
+    if coding is None or response.status == 206 or accepts(asked.get("accept-encoding"), coding):
         return response
     if "no-transform" in (headers.get("cache-control") or "").lower():
         return response

@@ -171,7 +171,7 @@ class HttpTrigger:
         self, sending: Sending, delivery: Delivery, response: Response, failure: AtollError | None
     ) -> "_Answer":
         received, request = sending.received, sending.request
-        response = readable(response, request.headers.get("accept-encoding"))
+        response = readable(response, request.headers)
         http_1_0 = received.version == (1, 0)
         keep_alive = self._may_keep(received) and not _awaits_continue(request)
         outgoing = Outgoing(response, method=request.method, http_1_0=http_1_0, keep_alive=keep_alive)

@@ -7,6 +7,7 @@ Source: RFC 9112, sections 2.3, 3.2, 6.1 and 7; RFC 9110, section 10.1.1.
 
 import asyncio
 import re
+from itertools import chain
 from typing import Final, Protocol
 
 from aiohttp import web
@@ -46,18 +47,16 @@ def request_of(received: web.BaseRequest, scheme: str, headers_bytes_max: int) -
     version = received.version
     if version not in ((1, 1), (1, 0)):
         raise BadRequest("only HTTP/1.1 and HTTP/1.0 are spoken here", 505 if version[0] > 1 else 400)
-    pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in received.raw_headers]
-    if sum(len(name) + len(value) + 4 for name, value in pairs) > headers_bytes_max:
+    raw = received.raw_headers
+    if sum(map(len, chain.from_iterable(raw))) + 4 * len(raw) > headers_bytes_max:
         raise BadRequest("the request's header fields are too large (gateway.headers_kb)", 431)
-    headers = Headers.trusted(pairs)
-    hosts = headers.get_all("host")
+    headers = Headers.trusted([(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw])
+    # What aiohttp made of the fields is a table: it tells quickly which are there.
+    hosts = received.headers.getall("Host", ())
     if len(hosts) > 1 or (not hosts and version == (1, 1)):
         raise BadRequest("a request needs exactly one Host field")
-    coding = headers.get("transfer-encoding")
-    if coding is not None and version == (1, 0):
-        raise BadRequest("Transfer-Encoding does not exist in HTTP/1.0")
-    if coding is not None and coding.lower() != "chunked":
-        raise BadRequest("the only transfer coding that is understood here is chunked")
+    if "Transfer-Encoding" in received.headers:
+        _check_coding(headers.get("transfer-encoding"), version)
     if hosts and not _HOST.fullmatch(hosts[0]):
         raise BadRequest("the Host field is not a host")
     url = _url(scheme, hosts[0] if hosts else "localhost", received.raw_path, method)
@@ -66,13 +65,23 @@ def request_of(received: web.BaseRequest, scheme: str, headers_bytes_max: int) -
     return Request(method, url, headers, None, "manual")
 
 
+def _check_coding(coding: str | None, version: tuple[int, int]) -> None:
+    if version == (1, 0):
+        raise BadRequest("Transfer-Encoding does not exist in HTTP/1.0")
+    if coding is None or coding.lower() != "chunked":
+        raise BadRequest("the only transfer coding that is understood here is chunked")
+
+
 def body_of(received: web.BaseRequest, headers: Headers, bounds: _Bounds) -> Body | None:
     """The request's body, or None where the head announces none; `BadRequest` when it is announced too large."""
+    table = received.headers
+    if "Content-Length" not in table and "Expect" not in table and "Transfer-Encoding" not in table:
+        return None
     expect = headers.get("expect")
     if expect is not None and expect.lower() != "100-continue":
         raise BadRequest("the only expectation that can be met is 100-continue", 417)
     length_text = headers.get("content-length")
-    if length_text is None and "transfer-encoding" not in headers:
+    if length_text is None and "Transfer-Encoding" not in table:
         return None
     length = int(length_text) if length_text is not None else None
     if length is not None and length > bounds.body_bytes_max:

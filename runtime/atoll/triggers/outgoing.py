@@ -71,7 +71,7 @@ class Outgoing:
         lines = [f"HTTP/1.1 {status} {reason}"]
         has_date = False
         for name, value in _kept(response.headers):
-            if name.lower() == "date":
+            if len(name) == 4 and name.lower() == "date":
                 if has_date:
                     continue
                 has_date = True
