@@ -100,7 +100,9 @@ class Exchange:
         url = sending.url
         # The head of HTTP/1.1, field by field: what may go out and what may not is decided in one place.
         head, _, small = sending.head.partition(b"\r\n\r\n")
-        fields = [(name, value) for name, _, value in (line.partition(b": ") for line in head.split(b"\r\n")[1:])]
+        lines = (line.partition(b": ") for line in head.split(b"\r\n")[1:])
+        # httpcore does not wait for `100 Continue`, so it is not asked for.
+        fields = [(name, value) for name, _, value in lines if name != b"expect"]
         content = sending.payload if isinstance(sending.payload, bytes) else self._feed or small
         host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
         return httpcore.Request(

@@ -45,6 +45,7 @@ class Reading:
         "bodyless",
         "chunks",
         "complete",
+        "continued",
         "facts",
         "fields",
         "head_done",
@@ -59,6 +60,8 @@ class Reading:
         self._peer = peer
         self.begun = False
         """Whether any byte has come at all."""
+        self.continued = False
+        """Whether the request's body was asked for, by `100 Continue`."""
         self.head_done = False
         self.complete = False
         self.reusable = False
@@ -238,6 +241,8 @@ class Reading:
             self._refuse(f"answered with status {status:03}, expected 100 to 599")
         if status == 101:
             self._refuse("switched protocols (101), which nobody asked for")
+        if status == 100:
+            self.continued = True
         self._informational += 1
         if self._informational > INFORMATIONAL_MAX:
             self._refuse(f"sent more than {INFORMATIONAL_MAX} informational (1xx) responses to one request")

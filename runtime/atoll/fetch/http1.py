@@ -110,7 +110,7 @@ class Connection(asyncio.Protocol):
         waiter = self._waiter = self._loop.create_future()
         transport.write(outgoing.head)
         if outgoing.payload is not None:
-            self._send(transport, outgoing.payload, outgoing.length)
+            self._send(transport, outgoing.payload, outgoing)
         elif settings.headers_ms:
             settings.waits.begin(self, settings.headers_ms)
         try:
@@ -161,6 +161,8 @@ class Connection(asyncio.Protocol):
             return
         if reading.head_done:
             self._advance(outgoing, reading)
+        elif reading.continued and self._upload is not None:
+            self._upload.allow()
 
     def eof_received(self) -> None:
         self._ended(None)
@@ -207,18 +209,19 @@ class Connection(asyncio.Protocol):
 
     # What becomes of an exchange.
 
-    def _send(self, transport: asyncio.Transport, payload: bytes | Source, length: int) -> None:
+    def _send(self, transport: asyncio.Transport, payload: bytes | Source, outgoing: Outgoing) -> None:
         """Leave the body to a task that sends it no faster than the upstream takes it."""
         settings = self._settings
         self._upload = Upload(
             transport,
             Slices(payload) if isinstance(payload, bytes) else payload,
-            length,
+            outgoing.length,
             peer=self.peer,
             waits=settings.waits,
             idle_ms=settings.idle_ms,
             sent=self._sent,
             failed=self.broke,
+            expects=outgoing.expects,
         )
         self._upload.start()
 
@@ -257,6 +260,8 @@ class Connection(asyncio.Protocol):
             self._waiter = None
             if self._settings.headers_ms:
                 self._settings.waits.end(self)
+            if self._upload is not None and self._upload.withheld:
+                self._upload.cancel()  # Answered without it: it is not wanted, and the connection ends with the answer.
             body = self._body(reading)
             fields = Headers.trusted(reading.fields)
             waiter.set_result(Answer(reading.status, fields, body, reading.reason, outgoing.url, public=self.public))

@@ -60,6 +60,8 @@ class Outgoing(NamedTuple):
     """The rest of the body: many bytes, or where they come from, which can be sent once only."""
     length: int
     """What the payload will give: bytes, or `CHUNKED`."""
+    expects: bool = False
+    """Whether the payload waits for the upstream's `100 Continue` (RFC 9110, section 10.1.1)."""
 
     @property
     def replayable(self) -> bool:
@@ -77,17 +79,23 @@ def outgoing(request: Request, proxy: ProxyConfig | None = None) -> Outgoing:
         return Outgoing(method, url, head_of(method, url, request.headers, NO_BODY, proxy), None, NO_BODY)
     body = body.raw_for(request.headers)
     payload = body.take()
+    expects = (request.headers.get("expect") or "").lower() == "100-continue"
     if not isinstance(payload, bytes):
         length = CHUNKED if body.length is None else body.length
-        return Outgoing(method, url, head_of(method, url, request.headers, length, proxy), payload, length)
+        head = head_of(method, url, request.headers, length, proxy, expects=expects)
+        return Outgoing(method, url, head, payload, length, expects)
     length = len(payload)
-    head = head_of(method, url, request.headers, length if length or method in _WITH_BODY else NO_BODY, proxy)
-    if length <= ONE_WRITE_BYTES_MAX:
+    expects = expects and length > 0
+    announced = length if length or method in _WITH_BODY else NO_BODY
+    head = head_of(method, url, request.headers, announced, proxy, expects=expects)
+    if length <= ONE_WRITE_BYTES_MAX and not expects:
         return Outgoing(method, url, head + payload, None, length)
-    return Outgoing(method, url, head, payload, length)
+    return Outgoing(method, url, head, payload, length, expects)
 
 
-def head_of(method: str, url: URL, headers: Headers, length: int, proxy: ProxyConfig | None = None) -> bytes:
+def head_of(
+    method: str, url: URL, headers: Headers, length: int, proxy: ProxyConfig | None = None, *, expects: bool = False
+) -> bytes:
     """Write the head; `length` in bytes, or `NO_BODY` or `CHUNKED`. `ValueError` names what cannot be sent."""
     if method not in _KNOWN_METHODS:
         _check_method(method)
@@ -100,6 +108,8 @@ def head_of(method: str, url: URL, headers: Headers, length: int, proxy: ProxyCo
             headers = headers.copy()
             headers.delete("proxy-authorization")
         text = line + _fields(headers)
+    if expects:
+        text += "expect: 100-continue\r\n"
     if length >= 0:
         text = f"{text}content-length: {length}\r\n\r\n"
     elif length == CHUNKED:

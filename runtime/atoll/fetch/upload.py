@@ -18,6 +18,8 @@ from atoll.fetch.waits import Waits
 from atoll.http.body import Source
 
 SLICE_BYTES: Final = 65_536
+CONTINUE_S: Final = 1.0
+"""How long a body waits for `100 Continue`: servers that do not know it say nothing (RFC 9110, section 10.1.1)."""
 
 
 class Slices:
@@ -44,6 +46,7 @@ class Upload:
     __slots__ = (
         "_failed",
         "_idle_ms",
+        "_leave",
         "_length",
         "_peer",
         "_room",
@@ -66,6 +69,7 @@ class Upload:
         idle_ms: int,
         sent: Callable[[], None],
         failed: Callable[[Exception], None],
+        expects: bool = False,
     ) -> None:
         self._transport = transport
         self._source = source
@@ -77,6 +81,8 @@ class Upload:
         self._failed: Callable[[Exception], None] | None = failed
         self._room: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._leave: asyncio.Future[None] | None = asyncio.get_running_loop().create_future() if expects else None
+        """Done when a body that waits for the upstream's leave may go."""
         self.done = False
         """Whether the whole body has been handed to the socket."""
 
@@ -87,6 +93,16 @@ class Upload:
             self._task = create_task(self._run())
         else:
             self._task = Context().run(create_task, self._run())
+
+    @property
+    def withheld(self) -> bool:
+        """Whether nothing has been sent, for the upstream has not said that it wants it."""
+        return self._leave is not None and not self._leave.done()
+
+    def allow(self) -> None:
+        """The upstream wants the body."""
+        if self._leave is not None and self.withheld:
+            self._leave.set_result(None)
 
     def pause(self) -> None:
         """The socket's buffer is full."""
@@ -130,6 +146,9 @@ class Upload:
                 await self._source.aclose()  # type: ignore[attr-defined]
 
     async def _send(self) -> None:
+        if self._leave is not None:
+            await asyncio.wait((self._leave,), timeout=CONTINUE_S)
+            self._leave = None
         write = self._transport.write
         chunked = self._length == CHUNKED
         sent = 0
