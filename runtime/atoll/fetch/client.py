@@ -36,7 +36,10 @@ class Client:
         sending = outgoing(request, route.proxy if url.scheme == "http" else None)
         redirected = type(request) is Hop
         try:
-            connection = self._idle(url, route, redirected)
+            if route.straight and not redirected:
+                connection = self._pool.take(route.key)
+            else:
+                connection = self._idle(url, route, redirected)
             if connection is None:
                 connection = await self._pool.connect(url, route, redirected=redirected)
             try:
@@ -53,7 +56,7 @@ class Client:
             raise
 
     def _idle(self, url: URL, route: Route, redirected: bool) -> Connection | None:
-        """An idle connection; one that was made without a redirect is judged again for a redirect."""
+        """An idle connection on a route that is judged each time; for a redirect one made without it is judged again."""
         if route.socket is not None:
             self._guard.check_socket(url.origin, url.hostname, redirected=redirected)
         elif route.proxy is not None:

@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from time import monotonic
 
-from atoll.current import running
+from atoll.current import invocation, running
 from atoll.errors import FetchTimeout
 from atoll.fetch.guard import Guard
 from atoll.http.body import Body, Source
@@ -35,7 +35,7 @@ class Metered:
 
         `TooManySubrequests` at the cap, `FetchTimeout` at the deadline, `AddressDenied`, `NoInvocation`.
         """
-        invoked = running("fetch")
+        invoked = invocation.get() or running("fetch")
         budget, turns = invoked.budget, self._turns
         budget.charge_subrequest()
         self._guard.check_url(request.url)

@@ -76,6 +76,10 @@ def outgoing(request: Request, proxy: ProxyConfig | None = None) -> Outgoing:
     """
     method, url, body = request.method, request.url, request.body
     if body is None:
+        if method == "GET" and proxy is None and not request.headers.pairs:
+            # What most subrequests are: nothing in it is the author's but the URL.
+            plain = f"GET {url.target} HTTP/1.1\r\nhost: {url.authority}\r\n{_DEFAULT_LINES}\r\n"
+            return Outgoing(method, url, plain.encode("latin-1"), None, NO_BODY)
         return Outgoing(method, url, head_of(method, url, request.headers, NO_BODY, proxy), None, NO_BODY)
     body = body.raw_for(request.headers)
     payload = body.take()

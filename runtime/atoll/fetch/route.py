@@ -17,17 +17,14 @@ ROUTES_MAX: Final = 4096
 
 
 class Route(NamedTuple):
-    """One way; straight when it has neither socket nor proxy."""
+    """One way, by what a connection on it leads through."""
 
     key: str
     """Also what error texts call the upstream."""
     socket: Path | None = None
     proxy: ProxyConfig | None = None
-
-    @property
-    def straight(self) -> bool:
-        """Whether the address that is connected to is the one of the URL's host."""
-        return self.socket is None and self.proxy is None
+    straight: bool = True
+    """Whether the address that is connected to is the one of the URL's host: neither socket nor proxy."""
 
 
 class Routes:
@@ -58,7 +55,7 @@ class Routes:
     def _find(self, url: URL) -> Route:
         origin = url.origin
         if self._sockets and (socket := self._sockets.get(origin)) is not None:
-            return Route(f"{origin} at unix:{socket}", socket)
+            return Route(f"{origin} at unix:{socket}", socket, straight=False)
         if self._proxy is None or self._no_proxy.covers(url.hostname):
             return Route(origin)
-        return Route(f"{origin} via {self._proxy.origin}", proxy=self._proxy)
+        return Route(f"{origin} via {self._proxy.origin}", proxy=self._proxy, straight=False)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from atoll import current
+from atoll.http.headers import Headers
 from atoll.http.message import Request as Inner
 from atoll.workers.request import Request, url_of
 from atoll.workers.response import Response
@@ -14,9 +15,9 @@ async def fetch(resource: str | Request, **options: Any) -> Response:
     Options: method, headers, body, redirect ("follow", "manual", "error"), cf, signal; others are ignored.
     A failure on the network is an `AbortError`, which is an OSError; one past the cap says how many there may be.
     """
-    running = current.running("fetch")
+    running = current.invocation.get() or current.running("fetch")
     if not options and isinstance(resource, str):
-        request = Inner("GET", url_of(resource))
+        request = Inner("GET", url_of(resource), Headers.trusted([]))
     elif not options and isinstance(resource, Request):
         request = resource._outgoing()
     else:
