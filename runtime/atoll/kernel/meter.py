@@ -13,7 +13,7 @@ import types
 from collections.abc import Coroutine, Generator
 from contextvars import Context
 from time import perf_counter_ns, thread_time_ns
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from atoll.current import invocation as current_invocation
 from atoll.kernel.isolate import Stage
@@ -76,10 +76,11 @@ class Meter:
             finally:
                 failure = None
                 spent_ns = perf_counter_ns() - started_ns
-                budget.cpu_ns += spent_ns if spent_ns < SHORT_NS else self._used_ns(spent_ns)
+                used_ns = budget.cpu_ns + (spent_ns if spent_ns < SHORT_NS else self._used_ns(spent_ns))
+                budget.cpu_ns = used_ns
                 if spread:
                     stage.leave()
-                if budget.cpu_ns > budget.cpu_ns_max:
+                if used_ns > budget.cpu_ns_max:
                     invocation.exceeded_cpu()
             try:
                 value = yield awaited
@@ -114,8 +115,8 @@ class Meter:
         if found is None or (type(coro) is not types.CoroutineType and not asyncio.iscoroutine(coro)):
             # What is no coroutine is refused by Task itself, in its own words.
             return asyncio.Task(coro, loop=loop, context=context, **named)
-        invocation = cast("Invocation", found)
-        outer = cast(Any, self._metered(coro, invocation))
+        invocation: Invocation = found  # type: ignore[assignment]  # the kernel sets no other
+        outer: Any = self._metered(coro, invocation)
         outer.__qualname__ = getattr(coro, "__qualname__", outer.__qualname__)
         task = asyncio.Task(outer, loop=loop, context=context, **named)
         invocation.tasks[coro] = task
