@@ -17,7 +17,7 @@ import logging
 import re
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.machinery import ModuleSpec
 from itertools import chain
 from operator import attrgetter, getitem, is_, methodcaller
@@ -43,7 +43,7 @@ COUNTED: Final = sys.implementation.name == "cpython" and not sysconfig.get_conf
 """Whether this interpreter counts references exactly."""
 
 _ATOMS: Final = frozenset({bool, bytes, complex, EllipsisType, float, int, NoneType, re.Pattern, Stage, str})
-_ALIASES: Final = frozenset({GenericAlias, UnionType})
+_ALIASES: Final = frozenset({GenericAlias, UnionType, type(Callable[[], None])})
 _FUNCTION: Final = (
     "__code__ __defaults__ __kwdefaults__ __dict__ __annotations__ __name__ __qualname__ __doc__ __module__"
 )
@@ -152,7 +152,7 @@ class _Survey:
         self.owned: list[Any] = []
         self.places: list[tuple[dict[str, Any], str]] = []
         """Where a fresh top level would look for what it takes from shared modules."""
-        self._shared = {id(thing) for thing in (builtins.__dict__, object, isolate.script)}
+        self._shared = {id(thing) for thing in (builtins.__dict__, object, NoneType, isolate.script)}
         self._shared.update(map(id, _ATTRIBUTES))
         self._seen: set[int] = set()
         for name, module in isolate.modules.items():
