@@ -48,7 +48,8 @@ class Ahead:
             if isinstance(script, ScriptError) or script.isolation == "worker" or len(script.ready) >= READY_MAX:
                 continue
             try:
-                script.ready.append(script.prepare())
+                # On the left: those that have served already are warm, and are taken first.
+                script.ready.appendleft(script.prepare())
             except BaseException:  # The author's top level failed this time; the invocation that needs it will tell.
                 continue
             finally:

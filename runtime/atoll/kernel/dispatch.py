@@ -28,7 +28,10 @@ class Service:
 
 
 class Dispatcher:
-    """The one implementation of `ports.Dispatch`; one per process."""
+    """The one implementation of `ports.Dispatch`; one per process.
+
+    `on_closed` is told of each invocation's end whether its isolate was kept to serve again.
+    """
 
     def __init__(
         self,
@@ -39,7 +42,7 @@ class Dispatcher:
         meter: Meter,
         observer: Observer,
         in_flight_max: int,
-        on_closed: Callable[[], None],
+        on_closed: Callable[[bool], None],
     ) -> None:
         self.services = services
         self.in_flight = 0
@@ -110,4 +113,4 @@ class Dispatcher:
         self.in_flight -= 1
         if self._idle is not None and not self.in_flight:
             self._idle.set()
-        self._on_closed()
+        self._on_closed(invocation.kept)

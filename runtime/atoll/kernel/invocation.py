@@ -70,6 +70,7 @@ class Invocation:
         "_on_closed",
         "_owner",
         "_resting",
+        "_source",
         "_started_s",
         "_status",
         "_subrequests",
@@ -83,6 +84,7 @@ class Invocation:
         "fetcher",
         "id",
         "isolate",
+        "kept",
         "script",
         "stopped",
         "tasks",
@@ -116,6 +118,8 @@ class Invocation:
         self.verdict: AtollError | None = None
         self.stopped = False
         self.closed = False
+        self.kept = False
+        """The isolate was left as it was made, and serves others by now."""
         loop = self._loop = asyncio.get_running_loop()
         self.delivered: asyncio.Future[Delivery] = loop.create_future()
         self._faces = faces
@@ -133,6 +137,7 @@ class Invocation:
         self._resting = False
         """The owning task has ended since there is nothing to wait for but the last byte: `_finish` closes."""
         self._body: Body | None = None
+        self._source: AuthorSource | None = None
         self._channel: Channel | None = None
         self._status = 0
         self._wall_ms: float | None = None
@@ -248,21 +253,20 @@ class Invocation:
     async def _own(self) -> None:
         current.invocation.set(self)
         self._observer.began(self)
-        source: AuthorSource | None = None
         try:
             response = await self._handle()
             self._body = response.body
-            source = self._author_source(response)
+            self._source = self._author_source(response)
             self._deliver(response, None)
         except BaseException as error:  # The one place where what a handler raised is turned into an outcome.
             self._fail(error)
         self._deadline.cancel()
-        if source is None and not (self._wall_ms is not None or self._background or self.tasks or self._held):
+        if self._source is None and not (self._wall_ms is not None or self._background or self.tasks or self._held):
             self._resting = True
             return
         try:
-            if source is not None:
-                await self._pump(source)
+            if self._source is not None:
+                await self._pump(self._source)
             await self._until_finished()
             await self._drain()
         except BaseException as error:
@@ -378,6 +382,7 @@ class Invocation:
             self._settle_cancellation()
 
     def _close(self) -> None:
+        ordinary = self.verdict is None and not (self.stopped or self.tasks or self._background)
         self.closed = self.stopped = True
         self._deadline.cancel()
         if self._grace is not None:
@@ -392,6 +397,9 @@ class Invocation:
             resource.close()
         self._held.clear()
         self._meter.forget(self)
+        self._let_go()
+        isolate, self.isolate = self.isolate, None
+        self.kept = ordinary and isolate is not None and self.script.keep(isolate)
         self._on_closed(self)
         request, budget = self.event.request, self.budget
         self._observer.ended(
@@ -407,6 +415,11 @@ class Invocation:
                 "subrequests_max": budget.subrequests_max,
             },
         )
+
+    def _let_go(self) -> None:
+        """Drop what refers back to this invocation, or to what its author made, so that no collector is needed."""
+        self._body = self._source = self._channel = None
+        del self.delivered, self._owner
 
     # The delivery.
 

@@ -18,19 +18,22 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from atoll.kernel.loader import Script
+    from atoll.kernel.pristine import Snapshot
 
 
 class Isolate:
     """The modules of one isolate by name; `main` is the one that has the handlers."""
 
-    __slots__ = ("__weakref__", "main", "modules", "prepared_ns", "script")
+    __slots__ = ("__weakref__", "main", "modules", "prepared_ns", "script", "snapshot")
 
     def __init__(self, script: "Script", modules: dict[str, ModuleType]) -> None:
         self.script = script
         self.modules = modules
         self.main = ModuleType(script.main_name)
         self.prepared_ns = 0
-        """CPU time that the preparation took; charged to the invocation that uses the isolate."""
+        """CPU time that the preparation took; charged to the invocation that uses the isolate first."""
+        self.snapshot: Snapshot | None = None
+        """What it was when its top level had run; without one it serves one invocation."""
 
     def __repr__(self) -> str:
         return f"<Isolate of {self.script.worker}, {len(self.modules)} modules>"

@@ -15,6 +15,8 @@ from typing import Final, Literal
 
 from atoll.errors import ScriptError
 from atoll.kernel.isolate import Isolate, OwnLoader, Stage, prepare
+from atoll.kernel.plain import Plain, plain
+from atoll.kernel.pristine import COUNTED, snapshot
 from atoll.limits import Limits
 from atoll.ports import Faces
 from atoll.trace import authors_trace
@@ -22,9 +24,16 @@ from atoll.trace import authors_trace
 _FACADES: Final = frozenset({"workers", "asgi", "js", "pyodide"})
 """Names that mean the authors' API inside isolates; a worker's own file of such a name is hidden by it."""
 
+READY_MAX: Final = 256
+"""Isolates of one worker that are kept to serve again."""
+SPOILED_MAX: Final = 16
+"""After so many isolates in a row that were not kept, most likely none will be, and a snapshot is a waste."""
+UNTRIED: Final = 1_000
+"""So many isolates are then made without one until another is tried."""
+
 
 class Script:
-    """A worker's code, compiled, and the isolates that were prepared from it ahead of time."""
+    """A worker's code, compiled, and the isolates that can serve: prepared ahead of time, or left as they were made."""
 
     def __init__(
         self,
@@ -45,21 +54,25 @@ class Script:
         self.own_names = _own_names(root)
         self.eclipsed = frozenset(name for name in self.own_names if name in sys.modules)
         self.ready: deque[Isolate] = deque()
+        """Those that served before are on the right and are taken first, for their caches are warm."""
         self._stage = stage
         self._faces = faces
         self._codes: dict[str, CodeType] = {}
+        self._plains: dict[str, Plain | None] = {}
+        self._spoiled = 0
+        self._untried = 0
         self._found: dict[str, tuple[str, bool] | None] = {}
         self._shared: Isolate | None = None
 
     def isolate(self) -> Isolate:
-        """An isolate to run an invocation in: the shared one, one prepared ahead, or a new one.
+        """An isolate to run an invocation in: the shared one, one that is ready, or a new one.
 
         Raises whatever the author's top level raises.
         """
         if self._shared is not None:
             return self._shared
         if self.ready:
-            return self.ready.popleft()
+            return self.ready.pop()
         isolate = self.prepare()
         if self.isolation == "worker":
             self._shared = isolate
@@ -71,7 +84,43 @@ class Script:
         isolate = Isolate(self, self._faces.modules())
         prepare(isolate, self._stage)
         isolate.prepared_ns = time.thread_time_ns() - started_ns
+        if COUNTED and self.isolation == "request":
+            self._take_snapshot(isolate)
         return isolate
+
+    def keep(self, isolate: Isolate) -> bool:
+        """Let an isolate serve again if its invocation left it exactly as its top level made it; says whether it will.
+
+        It must not stand in `sys.modules`, and nothing of the invocation may be held any longer.
+        """
+        if isolate.snapshot is None:
+            return False
+        if not isolate.snapshot.holds():
+            self._spoil()
+            return False
+        self._spoiled = 0
+        if len(self.ready) >= READY_MAX:
+            return False
+        isolate.prepared_ns = 0
+        self.ready.append(isolate)
+        return True
+
+    def _take_snapshot(self, isolate: Isolate) -> None:
+        if self._untried:
+            self._untried -= 1
+            return
+        plains = {name: self._plains[name] for name in isolate.modules if name in self._plains}
+        if None in plains.values():
+            return
+        self._stage.leave()
+        isolate.snapshot = snapshot(isolate, {name: found for name, found in plains.items() if found is not None})
+        if isolate.snapshot is None:
+            self._spoil()
+
+    def _spoil(self) -> None:
+        self._spoiled += 1
+        if self._spoiled >= SPOILED_MAX:
+            self._untried = UNTRIED
 
     def spec(self, name: str, stage: Stage) -> ModuleSpec | None:
         """Where one of the worker's own modules is; None for a name that is not its own."""
@@ -96,6 +145,7 @@ class Script:
             file = Path(path)
             source = file.read_bytes() if file.is_file() else b""
             code = self._codes[path] = compile(source, path, "exec", dont_inherit=True)
+            self._plains[name] = plain(source, name)
         return code
 
     def _find(self, name: str) -> tuple[str, bool] | None:

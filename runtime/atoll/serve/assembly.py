@@ -134,8 +134,8 @@ class Gateway:
             return Service(problem, env)
         return Service(script, env)
 
-    def _closed(self) -> None:
-        self.garbage.closed()
+    def _closed(self, kept: bool) -> None:
+        self.garbage.closed(kept)
         self.ahead.rested()
 
 
