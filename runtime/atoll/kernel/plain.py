@@ -35,16 +35,29 @@ class Plain:
     """Attributes of modules that it read."""
     bound: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Its names that hold such an attribute, or a module: then the second part is empty."""
+    later: set[tuple[str, str]] = field(default_factory=set)
+    """What its functions may import while they run: module and name, or an empty name for any."""
 
 
 def plain(source: bytes | str, name: str) -> Plain | None:
     """What the top level of a module takes from others; None when it is not plain."""
     reader = _Reader(name)
     try:
-        reader.module(ast.parse(source))
+        tree = ast.parse(source)
+        reader.module(tree)
+        reader.found.later.update(_imported(tree))
     except (_NotPlain, RecursionError):
         return None
     return reader.found
+
+
+def _imported(tree: ast.Module) -> Iterable[tuple[str, str]]:
+    """All that is imported anywhere, by module and name; a module as such gives any of its names."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from ((node.module or "", alias.name) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
 
 
 class _NotPlain(Exception):

@@ -20,7 +20,7 @@ import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.machinery import ModuleSpec
 from itertools import chain
-from operator import attrgetter, getitem, is_, methodcaller
+from operator import attrgetter, getitem, is_
 from sys import getrefcount
 from types import (
     CellType,
@@ -51,7 +51,7 @@ _NEWER: Final = [name for name in ("__type_params__", "__annotate__") if hasattr
 
 _ATTRIBUTES: Final[dict[type, list[str]]] = {
     FunctionType: [*_FUNCTION.split(), *_NEWER],
-    type: ["__bases__", "__mro__", "__name__", "__qualname__"],
+    type: ["__bases__", "__mro__", "__name__", "__qualname__", "__class__"],
     staticmethod: ["__func__", "__dict__"],
     classmethod: ["__func__", "__dict__"],
     property: ["fget", "fset", "fdel", "__doc__"],
@@ -64,14 +64,13 @@ _ATTRIBUTES: Final[dict[type, list[str]]] = {
 _GETTERS: Final = {kind: attrgetter(*names) for kind, names in _ATTRIBUTES.items()}
 _UNCHANGEABLE: Final = frozenset({GetSetDescriptorType, MemberDescriptorType})
 
-_values: Final = methodcaller("values")
-
 
 class Snapshot:
     """What an isolate was when its top level had run."""
 
     __slots__ = (
         "_dicts",
+        "_filled",
         "_groups",
         "_kept",
         "_keys",
@@ -80,18 +79,18 @@ class Snapshot:
         "_places",
         "_references",
         "_tables",
-        "_types",
         "_weak",
     )
 
     def __init__(self, survey: "_Survey") -> None:
         self._owned = survey.owned
-        self._types = list(map(type, survey.owned))
         self._weak = [thing for thing in survey.owned if type(thing).__weakrefoffset__]
         # A weak reference without a callback is shared by all who ask for one, so these are counted as well.
         self._owned.extend(chain.from_iterable(map(getweakrefs, self._weak)))
-        self._dicts = [thing for thing in survey.owned if type(thing) is dict]
         self._tables = [thing for thing in survey.owned if type(thing) in (dict, list, set)]
+        # Most dicts are the empty ones of functions: their length says all.
+        self._filled = [table for table in self._tables if table]
+        self._dicts = [table for table in self._filled if type(table) is dict]
         self._groups = [
             (get, things)
             for kind, get in _GETTERS.items()
@@ -100,7 +99,7 @@ class Snapshot:
         self._places = [place for place, _ in survey.places]
         self._keys = [key for _, key in survey.places]
         self._lengths = list(map(len, self._tables))
-        self._kept = list(self._contents())
+        self._kept = self._contents()
         self._references: tuple[list[int], list[int]] = ([], [])
         self._references = self._count()
 
@@ -109,7 +108,6 @@ class Snapshot:
         try:
             return (
                 self._count() == self._references
-                and all(map(is_, map(type, self._owned), self._types))
                 and list(map(len, self._tables)) == self._lengths
                 and all(map(is_, self._contents(), self._kept))
             )
@@ -120,14 +118,19 @@ class Snapshot:
     def _count(self) -> tuple[list[int], list[int]]:
         return list(map(getrefcount, self._owned)), list(map(getweakrefcount, self._weak))
 
-    def _contents(self) -> Iterator[Any]:
-        attributes = [chain.from_iterable(map(get, things)) for get, things in self._groups]
-        return chain(
-            *self._tables,
-            chain.from_iterable(map(_values, self._dicts)),
-            *attributes,
-            map(getitem, self._places, self._keys),
-        )
+    def _contents(self) -> list[Any]:
+        """All that is referred to, in one order; a list that is extended is the quickest way to it."""
+        contents: list[Any] = []
+        extend = contents.extend
+        for table in self._filled:
+            extend(table)
+        for namespace in self._dicts:
+            extend(namespace.values())
+        for get, things in self._groups:
+            for thing in things:
+                extend(get(thing))
+        extend(map(getitem, self._places, self._keys))
+        return contents
 
 
 def snapshot(isolate: Isolate, plains: Mapping[str, Plain]) -> Snapshot | None:
@@ -159,7 +162,7 @@ class _Survey:
             if name in plains:
                 self._take(plains[name], module, isolate.modules)
             else:
-                self._take_face(module)
+                self._take_face(name, module, plains.values())
         self._see(isolate.modules)
 
     # What is shared.
@@ -179,11 +182,12 @@ class _Survey:
                     # It was bound anew while the top level ran: a second run would take something else.
                     raise _Unknown(bound)
 
-    def _take_face(self, face: ModuleType) -> None:
+    def _take_face(self, module: str, face: ModuleType, plains: Iterable[Plain]) -> None:
         """Of a face, functions and ordinary classes are the isolate's own; the rest is shared and refuses changes."""
         for name in face.__all__:
-            # Made now if it is made when first asked for, or asking would look like a change.
-            getattr(face, name)
+            if any((module, name) in plain.later or (module, "") in plain.later for plain in plains):
+                # Made now if it is made when first asked for, or asking would look like a change.
+                getattr(face, name)
         self._shared.add(id(type(face)))
         for value in vars(face).values():
             if type(value) is type:
