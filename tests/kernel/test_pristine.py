@@ -16,7 +16,10 @@ from atoll.http.url import parse
 from atoll.kernel import loader
 from atoll.kernel.isolate import Isolate
 from atoll.kernel.loader import Script
+from atoll.kernel.pristine import POSSIBLE
 from support.gateway import Running, opened
+
+pytestmark = pytest.mark.skipif(not POSSIBLE, reason="isolates serve once on this interpreter")
 
 REGISTRY = "atoll_registry"
 """A shared module, as installed packages are: what invocations leave in it stays."""

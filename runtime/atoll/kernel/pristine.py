@@ -8,7 +8,7 @@ still has it (a registry, a thread, a suspended generator, a traceback), and wou
 Invariants: looking runs no author code. References are counted first: when none leads in from outside, nobody is left
 who could change anything while the rest is compared. Both times everything is counted in the same way, and the
 isolate does not stand in `sys.modules`.
-Only for plain files (`plain.py`); only where references are counted exactly, which free-threaded builds do not.
+Only for plain files (`plain.py`), and not on every interpreter (`POSSIBLE`).
 """
 
 import sys
@@ -22,10 +22,14 @@ from weakref import getweakrefcount, getweakrefs
 
 from atoll.kernel.isolate import Isolate
 from atoll.kernel.plain import Plain
-from atoll.kernel.survey import GETTERS, Survey, Unknown, kind_of
+from atoll.kernel.survey import GETTERS, INSTANCES, Survey, Unknown, kind_of
 
-COUNTED: Final = sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
-"""Whether this interpreter counts references exactly."""
+POSSIBLE: Final = (
+    sys.implementation.name == "cpython"
+    and not sysconfig.get_config_var("Py_GIL_DISABLED")
+    and sys.version_info < (3, 14)
+)
+"""Whether this interpreter counts references exactly, and has evaluated annotations when the top level has run."""
 
 
 class Snapshot:
@@ -34,6 +38,7 @@ class Snapshot:
     __slots__ = (
         "_filled",
         "_groups",
+        "_instances",
         "_kept",
         "_keys",
         "_lengths",
@@ -50,7 +55,8 @@ class Snapshot:
         self._weak = [thing for thing in owned if type(thing).__weakrefoffset__]
         # A weak reference without a callback is shared by all who ask for one, so these are counted as well.
         owned.extend(chain.from_iterable(map(getweakrefs, self._weak)))
-        self._types = list(map(type, owned))
+        self._instances = [thing for thing in owned if isinstance(thing, INSTANCES)]
+        self._types = list(map(type, self._instances))
         self._tables: list[Collection[Any]] = [thing for thing in owned if type(thing) in (dict, list, set)]
         self._lengths = list(map(len, self._tables))
         self._filled = [view for table in self._tables if table for view in _views(table)]
@@ -67,7 +73,7 @@ class Snapshot:
         try:
             return (
                 self._count() == self._references
-                and all(map(is_, map(type, self._owned), self._types))
+                and all(map(is_, map(type, self._instances), self._types))
                 and list(map(len, self._tables)) == self._lengths
                 and all(map(is_, self._contents(), self._kept))
             )

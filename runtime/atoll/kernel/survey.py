@@ -34,7 +34,7 @@ _ALIASES: Final = frozenset({GenericAlias, UnionType, type(Callable[[], None])})
 _FUNCTION: Final = (
     "__code__ __defaults__ __kwdefaults__ __dict__ __annotations__ __name__ __qualname__ __doc__ __module__"
 )
-_NEWER: Final = [name for name in ("__type_params__", "__annotate__") if hasattr(FunctionType, name)]
+_NEWER: Final = [name for name in ("__type_params__",) if hasattr(FunctionType, name)]
 
 _SETTABLE: Final[dict[type, list[str]]] = {
     FunctionType: [*_FUNCTION.split(), *_NEWER],
@@ -49,6 +49,8 @@ _SETTABLE: Final[dict[type, list[str]]] = {
 }
 """What can be set on a thing of each kind; always two or more, so that an attrgetter gives a tuple."""
 GETTERS: Final = {kind: attrgetter(*names) for kind, names in _SETTABLE.items()}
+INSTANCES: Final = (ModuleType, ModuleSpec, OwnLoader)
+"""Kinds whose things can be given another class, which may run code when their attributes are asked for."""
 _UNCHANGEABLE: Final = frozenset({GetSetDescriptorType, MemberDescriptorType})
 
 
