@@ -18,6 +18,7 @@ from atoll.kernel.isolate import Isolate
 from atoll.kernel.loader import Script
 from atoll.kernel.pristine import POSSIBLE
 from support.gateway import Running, opened
+from support.upstream import CountingUpstream
 
 pytestmark = pytest.mark.skipif(not POSSIBLE, reason="isolates serve once on this interpreter")
 
@@ -465,6 +466,42 @@ async def test_forms_of_workers_that_are_kept(tmp_path: Path, name: str) -> None
     """Whatever its form, a plain worker's isolate serves again."""
     async with opened(tmp_path, {"entry.py": FORMS[name]}) as running:
         assert [await ask(running) for _ in range(3)] == [("ok", True)] * 3
+
+
+FANOUTS = {
+    "all read": "parts = await asyncio.gather(*(self.one(n) for n in range(10))); return Response.json(parts)",
+    "passed on": "await asyncio.gather(*(self.one(n) for n in range(3))); return await fetch(self.env.UPSTREAM)",
+    "left unread": "await asyncio.gather(*(fetch(self.env.UPSTREAM) for n in range(3))); return Response('ok')",
+    "fails, and is caught": """
+        try:
+            await fetch("http://127.0.0.1:1/")
+        except OSError:
+            return Response("ok")
+        """,
+    "past the cap": """
+        answers = await asyncio.gather(*(self.one(n) for n in range(60)), return_exceptions=True)
+        return Response(str(sum(isinstance(one, Exception) for one in answers)))
+        """,
+}
+
+
+@pytest.mark.parametrize("name", FANOUTS)
+async def test_subrequests_leave_an_isolate_as_it_was(tmp_path: Path, name: str) -> None:
+    """A handler that fans out, passes a body on or catches failures is run in one isolate."""
+    entry = """
+        import asyncio
+        from workers import Response, WorkerEntrypoint, fetch
+        class Default(WorkerEntrypoint):
+            async def one(self, number):
+                response = await fetch(f"{self.env.UPSTREAM}/item/{number}")
+                return await response.json()
+            async def fetch(self, request):
+        """
+    text = dedent(entry) + indent(dedent(FANOUTS[name]), " " * 8)
+    async with CountingUpstream() as upstream:
+        toml = f'vars = {{ UPSTREAM = "{upstream.origin}" }}\n'
+        async with opened(tmp_path, {"entry.py": text}, toml) as running:
+            assert [kept for _, kept in [await ask(running) for _ in range(3)]] == [True] * 3
 
 
 async def test_those_in_flight_at_once_do_not_share(tmp_path: Path) -> None:
