@@ -115,3 +115,20 @@ async def test_isolates_are_freed(tmp_path: Path) -> None:
         gc.collect()
         alive = [thing for thing in gc.get_objects() if isinstance(thing, Isolate)]
         assert len(alive) <= 5
+
+
+async def test_what_handlers_leave_in_kept_isolates_is_collected(tmp_path: Path) -> None:
+    """Where every isolate serves again, the circles that handlers make are collected all the same."""
+    entry = """
+        from workers import Response
+        async def on_fetch(request):
+            circle = [request]
+            circle.append(circle)
+            return Response("ok")
+        """
+    async with opened(tmp_path, {"entry.py": entry}) as running:
+        with pauses_ms() as found:
+            await invoke(running, 1_000, 10)
+        alive = [thing for thing in gc.get_objects() if isinstance(thing, Request)]
+    assert found
+    assert len(alive) < 500

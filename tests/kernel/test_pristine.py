@@ -9,16 +9,32 @@ from textwrap import dedent, indent
 
 import pytest
 
+from atoll.errors import Canceled
 from atoll.events import FetchEvent
 from atoll.http.message import Request
 from atoll.http.url import parse
 from atoll.kernel import loader
 from atoll.kernel.isolate import Isolate
 from atoll.kernel.loader import Script
+from atoll.kernel.pristine import POSSIBLE
 from support.gateway import Running, opened
+from support.upstream import CountingUpstream
+
+pytestmark = pytest.mark.skipif(not POSSIBLE, reason="isolates serve once on this interpreter")
 
 REGISTRY = "atoll_registry"
 """A shared module, as installed packages are: what invocations leave in it stays."""
+SHARED = """
+    kept = []
+    NUMBER = 1
+
+    class Service:
+        pass
+
+    class Hooked:
+        def __init_subclass__(cls):
+            kept.append(cls.__name__)
+    """
 
 SIBLINGS = {
     "sibling.py": "VALUE = 1\nTABLE = {'a': 1}\ndef tell():\n    return VALUE\n",
@@ -48,7 +64,7 @@ TOP = """
     LIST = [1, 2]
     TABLE = {"one": 1, "two": {"three": 3}}
     NAMES = {"a", "b"}
-    PAIR = ("a", [1])
+    PAIR = ("a", [1, 2], [3])
     PATTERN = re.compile("[a-z]+", re.IGNORECASE)
     log = logging.getLogger(__name__)
 
@@ -78,9 +94,19 @@ TOP = """
         @staticmethod
         def still():
             return 1
+        @classmethod
+        def first(cls):
+            return 1
+        @classmethod
+        def second(cls):
+            return 2
         @property
         def name(self):
             return "name"
+
+    class Second(Base):
+        def __init__(self):
+            super().__init__()
 
     class Default(WorkerEntrypoint):
         async def fetch(self, request):
@@ -93,10 +119,12 @@ TOP = """
 def registry(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A module outside of the worker's own files."""
     folder = tmp_path_factory.mktemp("shared")
-    (folder / f"{REGISTRY}.py").write_text("kept = []\nclass Service:\n    pass\n")
+    (folder / f"{REGISTRY}.py").write_text(dedent(SHARED))
+    (folder / "atoll_rebinder.py").write_text("import atoll_registry\natoll_registry.NUMBER = 2\n")
     monkeypatch.syspath_prepend(folder)
     yield
     sys.modules.pop(REGISTRY, None)
+    sys.modules.pop("atoll_rebinder", None)
 
 
 def source(observed: str, act: str) -> str:
@@ -147,7 +175,7 @@ CHANGES = {
     "import rebound": ("sibling is None", "globals()['sibling'] = None"),
     "list grows": ("LIST", "LIST.append(3)"),
     "list changed to an equal value": ("LIST[0] is True", "LIST[0] = True"),
-    "an element moves between two lists": ("(LIST, PAIR)", "PAIR[1].append(LIST.pop())"),
+    "an element moves between two lists": ("PAIR", "PAIR[2].insert(0, PAIR[1].pop())"),
     "dict grows": ("TABLE", "TABLE['three'] = 3"),
     "inner dict changed": ("TABLE", "TABLE['two']['three'] = 4"),
     "dict key changed to an equal one": ("list(TABLE)", "TABLE['one'] = TABLE.pop('one')"),
@@ -165,6 +193,18 @@ CHANGES = {
     "method replaced": ("Base().method()", "Base.method = lambda self: 2"),
     "method attribute": ("Base.method.__dict__", "Base.method.mark = 1"),
     "static method's function": ("Derived.still()", "Derived.__dict__['still'].__init__(lambda: 2)"),
+    "class methods swapped": (
+        "Derived.first()",
+        """
+        one, two = Derived.__dict__["first"], Derived.__dict__["second"]
+        before = [dict(one.__dict__), dict(two.__dict__)]
+        functions = one.__func__, two.__func__
+        one.__init__(functions[1])
+        two.__init__(functions[0])
+        one.__dict__.update(before[0])
+        two.__dict__.update(before[1])
+        """,
+    ),
     "static method's attribute": ("Derived.__dict__['still'].__dict__.get('x')", "Derived.__dict__['still'].x = 1"),
     "property's getter": ("Derived().name", "Derived.__dict__['name'].__init__(lambda self: 2)"),
     "property's doc": ("Derived.name.__doc__", "Derived.name.__doc__ = 'Doc'"),
@@ -184,6 +224,13 @@ CHANGES = {
     "cell": (
         "Derived.__init__.__closure__[0].cell_contents is Derived",
         "Derived.__init__.__closure__[0].cell_contents = Base",
+    ),
+    "cells swapped": (
+        "Derived.__init__.__closure__[0].cell_contents is Derived",
+        """
+        one, two = Derived.__init__.__closure__[0], Second.__init__.__closure__[0]
+        one.cell_contents, two.cell_contents = two.cell_contents, one.cell_contents
+        """,
     ),
     "cell emptied": ("len(Derived.__init__.__closure__)", "del Derived.__init__.__closure__[0].cell_contents"),
     "module attribute": ("getattr(sys.modules[__name__], 'x', 0)", "sys.modules[__name__].x = 1"),
@@ -387,6 +434,13 @@ FORMS = {
         async def on_fetch(request):
             return Response(parts())
         """,
+    "stream through an own function": """
+        from workers import Response
+        def change(text):
+            return text.lower()
+        async def on_fetch(request):
+            return Response(map(change, ["O", "K"]))
+        """,
     "super": """
         from workers import Response, WorkerEntrypoint
         class Default(WorkerEntrypoint):
@@ -414,6 +468,42 @@ async def test_forms_of_workers_that_are_kept(tmp_path: Path, name: str) -> None
         assert [await ask(running) for _ in range(3)] == [("ok", True)] * 3
 
 
+FANOUTS = {
+    "all read": "parts = await asyncio.gather(*(self.one(n) for n in range(10))); return Response.json(parts)",
+    "passed on": "await asyncio.gather(*(self.one(n) for n in range(3))); return await fetch(self.env.UPSTREAM)",
+    "left unread": "await asyncio.gather(*(fetch(self.env.UPSTREAM) for n in range(3))); return Response('ok')",
+    "fails, and is caught": """
+        try:
+            await fetch("http://127.0.0.1:1/")
+        except OSError:
+            return Response("ok")
+        """,
+    "past the cap": """
+        answers = await asyncio.gather(*(self.one(n) for n in range(60)), return_exceptions=True)
+        return Response(str(sum(isinstance(one, Exception) for one in answers)))
+        """,
+}
+
+
+@pytest.mark.parametrize("name", FANOUTS)
+async def test_subrequests_leave_an_isolate_as_it_was(tmp_path: Path, name: str) -> None:
+    """A handler that fans out, passes a body on or catches failures is run in one isolate."""
+    entry = """
+        import asyncio
+        from workers import Response, WorkerEntrypoint, fetch
+        class Default(WorkerEntrypoint):
+            async def one(self, number):
+                response = await fetch(f"{self.env.UPSTREAM}/item/{number}")
+                return await response.json()
+            async def fetch(self, request):
+        """
+    text = dedent(entry) + indent(dedent(FANOUTS[name]), " " * 8)
+    async with CountingUpstream() as upstream:
+        toml = f'vars = {{ UPSTREAM = "{upstream.origin}" }}\n'
+        async with opened(tmp_path, {"entry.py": text}, toml) as running:
+            assert [kept for _, kept in [await ask(running) for _ in range(3)]] == [True] * 3
+
+
 async def test_those_in_flight_at_once_do_not_share(tmp_path: Path) -> None:
     """An isolate serves one invocation at a time."""
     act = "kept.append(id(TABLE)); await asyncio.sleep(0.01); kept.remove(id(TABLE))"
@@ -432,6 +522,44 @@ async def test_a_handler_that_fails_loses_its_isolate(tmp_path: Path) -> None:
         assert await running.status() == 500
         await running.gateway.dispatcher.idle()
         assert used not in script_of(running).ready
+
+
+async def test_an_invocation_whose_client_left_loses_its_isolate(tmp_path: Path) -> None:
+    """What was stopped from outside may have been anywhere, so it is not looked at."""
+    async with opened(tmp_path, {"entry.py": FORMS["function form"]}) as running:
+        used = script_of(running).ready[-1]
+        delivery = await running.gateway.dispatcher("w", FetchEvent(Request("GET", parse("http://x/"))))
+        delivery.finish(Canceled("the client left before the last byte"))
+        await running.gateway.dispatcher.idle()
+        assert used not in script_of(running).ready
+
+
+async def test_a_name_that_its_package_rebound_meanwhile(tmp_path: Path) -> None:
+    """An isolate that took a value which later ones will not find is not kept."""
+    entry = """
+        from atoll_registry import NUMBER
+        import atoll_rebinder
+        from workers import Response
+        async def on_fetch(request):
+            return Response(str(NUMBER))
+        """
+    async with opened(tmp_path, {"entry.py": entry}) as running:
+        assert [await ask(running) for _ in range(3)] == [("1", False), ("2", False), ("2", True)]
+
+
+async def test_a_base_that_is_told_of_its_subclasses(tmp_path: Path) -> None:
+    """Making the class runs code of its base, which a second run would run again."""
+    entry = """
+        from atoll_registry import Hooked, kept
+        from workers import Response
+        class Item(Hooked):
+            pass
+        async def on_fetch(request):
+            return Response(str(len(kept)))
+        """
+    async with opened(tmp_path, {"entry.py": entry}) as running:
+        script_of(running).ready.clear()
+        assert [(await ask(running))[0] for _ in range(3)] == ["2", "3", "4"]
 
 
 async def test_preparation_is_charged_once(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Final, Literal
 from atoll.errors import ScriptError
 from atoll.kernel.isolate import Isolate, OwnLoader, Stage, prepare
 from atoll.kernel.plain import Plain, plain
-from atoll.kernel.pristine import COUNTED, snapshot
+from atoll.kernel.pristine import POSSIBLE, snapshot
 from atoll.limits import Limits
 from atoll.ports import Faces
 from atoll.trace import authors_trace
@@ -84,7 +84,7 @@ class Script:
         isolate = Isolate(self, self._faces.modules())
         prepare(isolate, self._stage)
         isolate.prepared_ns = time.thread_time_ns() - started_ns
-        if COUNTED and self.isolation == "request":
+        if POSSIBLE and self.isolation == "request":
             self._take_snapshot(isolate)
         return isolate
 

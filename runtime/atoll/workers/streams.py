@@ -96,20 +96,20 @@ class Pulled:
 
     def __init__(self, iterable: AsyncIterable[Any] | Iterable[Any]) -> None:
         self._iterator: AsyncIterator[Any] | Iterator[Any]
-        self._next: Callable[[], Awaitable[Any]]
+        self._next: Callable[[], Awaitable[Any]] | None = None
         if isinstance(iterable, AsyncIterable):
             self._iterator = iterator = aiter(iterable)
             self._next = iterator.__anext__
         else:
+            # Not a method of its own in `_next`: it would refer to itself and wait for the collector.
             self._iterator = iter(iterable)
-            self._next = self._step
         self._ended = False
         self._failure: BaseException | None = None
 
     async def read(self) -> bytes:
         while not self._ended:
             try:
-                chunk = self._bytes_of(await self._next())
+                chunk = self._bytes_of(await (self._step() if self._next is None else self._next()))
             except StopAsyncIteration:
                 break
             except BaseException as failure:
