@@ -56,7 +56,7 @@ class Client:
             raise
 
     def _idle(self, url: URL, route: Route, redirected: bool) -> Connection | None:
-        """An idle connection on a route that is judged each time; one made without a redirect is judged again for one."""
+        """An idle connection on a route that is judged each time, also when it was made without a redirect."""
         if route.socket is not None:
             self._guard.check_socket(url.origin, url.hostname, redirected=redirected)
         elif route.proxy is not None:
