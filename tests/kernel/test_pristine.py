@@ -562,6 +562,23 @@ async def test_a_base_that_is_told_of_its_subclasses(tmp_path: Path) -> None:
         assert [(await ask(running))[0] for _ in range(3)] == ["2", "3", "4"]
 
 
+async def test_looking_runs_no_author_code(tmp_path: Path) -> None:
+    """A module whose new class has its say in each reading of an attribute is not asked."""
+    act = """
+        space = {"kept": kept, "Module": type(sys)}
+        exec(NOSY, space)
+        sys.modules[__name__].__class__ = space["Nosy"]
+        """
+    nosy = (
+        "class Nosy(Module):\n    def __getattribute__(self, name):\n"
+        "        kept.append(name)\n        return super().__getattribute__(name)\n"
+    )
+    entry = source("1", act.replace("NOSY", repr(nosy)))
+    async with opened(tmp_path, {"entry.py": entry, **SIBLINGS}) as running:
+        assert await ask(running) == ("1", False)
+        assert sys.modules[REGISTRY].kept == []
+
+
 async def test_preparation_is_charged_once(tmp_path: Path) -> None:
     """Who runs in an isolate that served before pays nothing for its preparation."""
     async with opened(tmp_path, {"entry.py": FORMS["function form"]}) as running:
