@@ -8,7 +8,7 @@ from typing import Final
 from bench.options import Options
 from bench.report import Table, as_json, heading, save
 
-ALL: Final = ("micro.isolate", "macro.fanout", "macro.streaming", "macro.memory")
+ALL: Final = ("micro.isolate", "macro.fanout", "macro.streaming", "macro.memory", "macro.limits")
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tomllib
 from importlib import metadata
+from pathlib import Path
 from typing import Final
 
 from bench.peers.aiohttp_by_hand.peer import PEER as AIOHTTP
@@ -18,6 +19,7 @@ _CONFIGURATION: Final = """
 name = "bench"
 main = "{main}"
 vars = {{ UPSTREAM = "{upstream}" }}
+{more}
 
 [limits]
 wall_ms = 120000
@@ -40,13 +42,20 @@ def _version() -> str:
     return f"atoll {project['version']}{commit}, {libraries}, Python {sys.version.split()[0]}"
 
 
-def _command(place: Place) -> list[str]:
+def configuration(place: Place, more: str = "") -> Path:
+    """Write the configuration of the worker that is measured, with more keys of the worker's if there are any."""
     file = place.folder / "wrangler-like.toml"
-    file.write_text(_CONFIGURATION.format(main=ROOT / "bench/macro/worker.py", upstream=place.upstream))
+    file.write_text(_CONFIGURATION.format(main=ROOT / "bench/macro/worker.py", upstream=place.upstream, more=more))
+    return file
+
+
+def serve(place: Place, more: str = "") -> list[str]:
+    """The command that serves it as in production, in one process and without a log."""
+    file = str(configuration(place, more))
     address = ["--ip", "127.0.0.1", "--port", str(place.port)]
-    return [sys.executable, "-m", "atoll", "serve", "-c", str(file), *address, "--processes", "1", "--log", "off"]
+    return [sys.executable, "-m", "atoll", "serve", "-c", file, *address, "--processes", "1", "--log", "off"]
 
 
-ATOLL: Final = Peer("Atoll", _version, _command)
+ATOLL: Final = Peer("Atoll", _version, serve)
 BY_DEFAULT: Final = (ATOLL, AIOHTTP)
 ALL: Final = (ATOLL, AIOHTTP, FASTAPI, NODE, WORKERD, NGINX)

@@ -95,3 +95,10 @@ async def test_the_readme_names_every_benchmark() -> None:
     told = NAME.findall((ROOT / "bench/README.md").read_text())
     help_text = " ".join((await bench("--help")).split())
     assert f"which ones: {', '.join(told)} (default: all)" in help_text
+
+
+async def test_what_limits_cost_is_measured(tmp_path: Path) -> None:
+    """Atoll, the same with one graph for all, and that without limits each give figures; the last is what counts."""
+    (table,) = await tables(tmp_path, "macro.limits")
+    assert len(table["rows"]) == 3
+    assert all(map(positive, table["rows"]))
