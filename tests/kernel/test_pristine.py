@@ -609,6 +609,23 @@ async def test_a_worker_that_is_never_left_as_it_was_pays_for_no_more_snapshots(
         assert script.prepare().snapshot is not None
 
 
+async def test_snapshots_are_bounded_and_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more isolates have one than may serve again; one that is lost by failure or change makes room for another."""
+    monkeypatch.setattr(loader, "SNAPSHOTS_MAX", 3)
+    async with opened(tmp_path, {"entry.py": FORMS["function form"]}) as running:
+        script = script_of(running)
+        script.ready.clear()
+        script._snapshots = 0
+        isolates = [script.prepare() for _ in range(5)]
+        assert [isolate.snapshot is not None for isolate in isolates] == [True] * 3 + [False] * 2
+        assert not script.keep(isolates[0], ordinary=False)
+        vars(isolates[1].main)["added"] = 1
+        assert not script.keep(isolates[1])
+        assert not script.keep(isolates[3])
+        assert script.keep(isolates[2])
+        assert [script.prepare().snapshot is not None for _ in range(3)] == [True, True, False]
+
+
 async def test_an_ordinary_invocation_leaves_no_garbage(tmp_path: Path) -> None:
     """Where the isolate is kept, nothing of an invocation needs the collector: not the runtime's part either."""
     async with opened(tmp_path, {"entry.py": source("1", ORDINARY["gather"]), **SIBLINGS}) as running:

@@ -24,7 +24,9 @@ CHUNK_FRAMING_BYTES: Final = 20
 LF: Final = 0x0A
 
 _STARTS: Final = (b"HTTP/1.1 ", b"HTTP/1.0 ")
-_FRAMING_FIELDS: Final = frozenset({"content-length", "transfer-encoding", "content-encoding", "keep-alive"})
+_TELLING_FIELDS: Final = frozenset(
+    {"content-length", "transfer-encoding", "content-encoding", "keep-alive", "set-cookie"}
+)
 
 
 class Reading:
@@ -74,7 +76,7 @@ class Reading:
         self.reason = ""
         self.fields: list[tuple[str, str]] = []
         self.facts: dict[str, str] = {}
-        """The fields that say something about framing and coding, by lower-case name."""
+        """The fields that say something about framing, coding and reuse, by lower-case name."""
         self.chunks: list[bytes] = []
         self._line: bytearray | None = None
         self._overhead = 0
@@ -172,7 +174,7 @@ class Reading:
         # llhttp leaves white space at the end of a value that came in two segments.
         self.fields.append((text, value.rstrip().decode("latin-1")))
         lower = text.lower()
-        if lower in _FRAMING_FIELDS:
+        if lower in _TELLING_FIELDS:
             known = self.facts.get(lower)
             last = self.fields[-1][1]
             self.facts[lower] = last if known is None else f"{known}, {last}"

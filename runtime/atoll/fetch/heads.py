@@ -59,6 +59,8 @@ class Heads:
         """Keep the head of an answer that came whole in `data`, if it is one that can be known again."""
         if not (reading.complete and reading.reusable) or reading.bodyless or reading.length is None:
             return
+        if "set-cookie" in reading.facts:
+            return  # One person's; it will not come again, and is not to be kept.
         size = data.find(_END) + len(_END)
         # The head of an informational response in front of it would be found instead; then this does not fit.
         if len(data) - size != reading.length or size > HEAD_BYTES_MAX:

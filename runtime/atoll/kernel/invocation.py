@@ -399,7 +399,7 @@ class Invocation:
         self._meter.forget(self)
         self._let_go()
         isolate, self.isolate = self.isolate, None
-        self.kept = ordinary and isolate is not None and self.script.keep(isolate)
+        self.kept = isolate is not None and self.script.keep(isolate, ordinary=ordinary)
         self._on_closed(self)
         request, budget = self.event.request, self.budget
         self._observer.ended(

@@ -24,8 +24,9 @@ from atoll.trace import authors_trace
 _FACADES: Final = frozenset({"workers", "asgi", "js", "pyodide"})
 """Names that mean the authors' API inside isolates; a worker's own file of such a name is hidden by it."""
 
-READY_MAX: Final = 256
-"""Isolates of one worker that are kept to serve again."""
+SNAPSHOTS_MAX: Final = 512
+"""Isolates of one worker that may serve again; with more in flight at once the others are made for one each, since a
+snapshot costs four times what a fresh isolate does."""
 SPOILED_MAX: Final = 16
 """After so many isolates in a row that were not kept, most likely none will be, and a snapshot is a waste."""
 UNTRIED: Final = 1_000
@@ -59,6 +60,8 @@ class Script:
         self._faces = faces
         self._codes: dict[str, CodeType] = {}
         self._plains: dict[str, Plain | None] = {}
+        self._snapshots = 0
+        """Isolates that have one, in flight and ready."""
         self._spoiled = 0
         self._untried = 0
         self._found: dict[str, tuple[str, bool] | None] = {}
@@ -88,24 +91,27 @@ class Script:
             self._take_snapshot(isolate)
         return isolate
 
-    def keep(self, isolate: Isolate) -> bool:
+    def keep(self, isolate: Isolate, *, ordinary: bool = True) -> bool:
         """Let an isolate serve again if its invocation left it exactly as its top level made it; says whether it will.
 
-        It must not stand in `sys.modules`, and nothing of the invocation may be held any longer.
+        It must not stand in `sys.modules`, and nothing of the invocation may be held any longer. An invocation that
+        did not end in the ordinary way leaves none.
         """
         if isolate.snapshot is None:
             return False
-        if not isolate.snapshot.holds():
-            self._spoil()
+        if not (ordinary and isolate.snapshot.holds()):
+            self._snapshots -= 1
+            if ordinary:
+                self._spoil()
             return False
         self._spoiled = 0
-        if len(self.ready) >= READY_MAX:
-            return False
         isolate.prepared_ns = 0
         self.ready.append(isolate)
         return True
 
     def _take_snapshot(self, isolate: Isolate) -> None:
+        if self._snapshots >= SNAPSHOTS_MAX:
+            return
         if self._untried:
             self._untried -= 1
             return
@@ -116,6 +122,8 @@ class Script:
         isolate.snapshot = snapshot(isolate, {name: found for name, found in plains.items() if found is not None})
         if isolate.snapshot is None:
             self._spoil()
+        else:
+            self._snapshots += 1
 
     def _spoil(self) -> None:
         self._spoiled += 1
