@@ -127,9 +127,15 @@ class HttpTrigger:
         """Write the answer and tell the invocation how that ended."""
         ended: AtollError | None = InternalError("the answer could not be written")
         try:
-            await _settle_expectation(sending.received, sending.request, delivery.response)
+            if sending.request.body is not None:
+                await _settle_expectation(sending.received, sending.request, delivery.response)
             answer = self._answer_for(sending, delivery)
-            await self._write(sending, delivery, answer)
+            body = answer.response.body
+            taken = b"" if body is None or answer.outgoing.framing is Framing.NONE else body.take()
+            if not isinstance(taken, bytes):
+                await self._stream(sending, delivery, answer, taken)
+            elif sending.put(*answer.outgoing.whole(answer.head, taken)):
+                await sending.drained()
             ended = answer.failure
             # Asked again, for much may have happened while a stream was sent.
             return Answered(answer.outgoing.keep_alive and self._may_keep(sending.received))
@@ -186,27 +192,19 @@ class HttpTrigger:
                 extra += (("Trailer", "Server-Timing"),)
         return _Answer(response, outgoing, outgoing.head(response, http_1_0=http_1_0, extra=extra), trailed, failure)
 
-    async def _write(self, sending: Sending, delivery: Delivery, answer: "_Answer") -> None:
-        outgoing, body = answer.outgoing, answer.response.body
-        if body is None or outgoing.framing is Framing.NONE:
-            await sending.write(answer.head)
-            return
-        taken = body.take()
-        if isinstance(taken, bytes):
-            await sending.write(*outgoing.whole(answer.head, taken))
-            return
-        await sending.write(answer.head)
-        await self._stream(sending, outgoing, taken)
-        trailers = (("Server-Timing", delivery.server_timing()),) if answer.trailed else ()
-        await sending.write(outgoing.end(trailers))
-
-    async def _stream(self, sending: Sending, outgoing: Outgoing, source: Source) -> None:
+    async def _stream(self, sending: Sending, delivery: Delivery, answer: "_Answer", source: Source) -> None:
+        outgoing = answer.outgoing
         try:
+            await sending.write(answer.head)
             with sending.watched():
                 while chunk := await sending.next_of(source):
-                    await sending.write(*outgoing.frame(chunk))
+                    if sending.put(*outgoing.frame(chunk)):
+                        await sending.drained()
         finally:
             source.close()
+        trailers = (("Server-Timing", delivery.server_timing()),) if answer.trailed else ()
+        if last := outgoing.end(trailers):
+            await sending.write(last)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -50,22 +50,35 @@ class Sending:
         self.request = request
         self._write_timeout_s = write_timeout_s
         self._body_idle_s = body_idle_s
-        self._loop = asyncio.get_running_loop()
+        self._loop = received.protocol._loop
         self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline_s = 0.0
         self._reads = False
         self._expired = False
 
+    def put(self, *parts: bytes) -> bool:
+        """Write; whether the client does not keep up, so that `drained` has to be awaited before more is written.
+
+        `ConnectionError` when it has gone. Written past aiohttp's writer, which frames and compresses for others.
+        """
+        received = self.received
+        transport = received.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client has left")
+        if len(parts) == 1:
+            transport.write(parts[0])
+        else:
+            transport.writelines(parts)
+        # By which aiohttp knows that an answer has begun.
+        cast(StreamWriter, received.writer).output_size += sum(map(len, parts))
+        # Asked of the connection and not of this answer: pipelined ones add up.
+        return received.protocol.writing_paused
+
     async def write(self, *parts: bytes) -> None:
         """Write, and wait while the client does not keep up; `ConnectionError` when it has gone."""
-        writer = cast(StreamWriter, self.received.writer)
-        for part in parts:
-            if part:
-                await writer.write(part, drain=False)
-        # Asked of the connection and not of this answer: pipelined ones add up.
-        if self.received.protocol.writing_paused:
-            await self._drained()
+        if self.put(*parts):
+            await self.drained()
 
     async def next_of(self, source: Source) -> bytes:
         """The next chunk of the body; to be called inside `watched`."""
@@ -96,10 +109,11 @@ class Sending:
             reset(transport)
         return Answered(False)
 
-    async def _drained(self) -> None:
+    async def drained(self) -> None:
+        """Wait until the client has taken enough; `Stalled` when it takes nothing for too long."""
         if self._task is None:
             with self.watched():
-                await self._drained()
+                await self.drained()
             return
         self._waits(False, self._write_timeout_s)
         await self.received.writer.drain()
