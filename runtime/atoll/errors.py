@@ -19,6 +19,7 @@
     ├── BodyUsed (OSError)     a body was read twice
     ├── BodyBroken (OSError)   a body ended before its end: peer gone, bad framing, cut by a limit
     ├── TooManySubrequests     the N+1st subrequest; raised in the handler before anything leaves
+    ├── ProcessGuarded         a function that acts on the whole process, called from a handler
     ├── NoInvocation           fetch, env or wait_until used where no invocation runs (module top level)
     └── AbortError (OSError)   a subrequest failed on the network
         ├── AddressDenied      scheme, host or address is not allowed
@@ -178,6 +179,13 @@ class TooManySubrequests(AtollError):
 
 class NoInvocation(AtollError, RuntimeError):
     """Something that needs a running invocation was used outside of one, such as a fetch at module top level."""
+
+
+class ProcessGuarded(AtollError, RuntimeError):
+    """A handler called a function that acts on the whole process; nothing was done."""
+
+    code = 1101
+    outcome = Outcome.EXCEPTION
 
 
 class RequestBroken(BadRequest, BodyBroken):

@@ -1,7 +1,7 @@
 """From a configuration to an opened gateway: the one place where the rooms meet.
 
 Rules of this file: wiring only; what it opens it closes, in reverse order. A gateway lives in one process, on one
-event loop; its traces in the process (task factory, `sys.meta_path`, collector) are gone when it is closed.
+event loop; its traces in the process (task factory, `sys.meta_path`, collector, guards) are gone when it is closed.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from atoll.kernel import memo
 from atoll.kernel.ahead import Ahead
 from atoll.kernel.dispatch import Dispatcher, Service
 from atoll.kernel.garbage import Garbage
+from atoll.kernel.guards import Guards
 from atoll.kernel.imports import FirstImports
 from atoll.kernel.isolate import Stage
 from atoll.kernel.loader import hidden_names, load
@@ -40,6 +41,7 @@ class Gateway:
         self._bounds: dict[str, WorkerBounds] = {}
         self._router = Router(())
         self.meter = Meter(stage)
+        self.guards = Guards(asyncio.get_running_loop())
         self.garbage = Garbage(lambda: self.dispatcher.in_flight, lambda: self.dispatcher.in_flight + self.connections)
         self.dispatcher = Dispatcher(
             self._services,
@@ -103,6 +105,7 @@ class Gateway:
     def settle(self) -> None:
         """Start-up is over: what lives now stays, and the collector works by Atoll's own plan from here on."""
         self.garbage.start()
+        self.guards.settle()
 
     async def drain(self, timeout_s: float) -> None:
         """Accept nothing more; wait for what is in flight, but no longer than this; then close all connections."""
@@ -135,6 +138,7 @@ class Gateway:
         return Service(script, env)
 
     def _closed(self, kept: bool) -> None:
+        self.guards.mend()
         self.garbage.closed(kept)
         self.ahead.rested()
 
@@ -156,12 +160,14 @@ async def open_gateway(config: Config, *, observer: Observer, dev: bool) -> Asyn
     imports.install()
     memo.install()
     loop.set_task_factory(cast(Any, gateway.meter.task_factory))
+    gateway.guards.install()
     try:
         await gateway.reload(config)
         yield gateway
     finally:
         await gateway.drain(0)
         await stack.aclose()
+        gateway.guards.uninstall()
         gateway.ahead.stop()
         gateway.garbage.stop()
         loop.set_task_factory(before)

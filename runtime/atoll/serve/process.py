@@ -42,6 +42,7 @@ from atoll.serve.channel import (
     below,
 )
 from atoll.serve.heartbeat import BEAT_S, Heartbeat
+from atoll.trace import authors_trace
 
 WARM: Final = (json_lines, pretty)
 """What is imported on demand elsewhere, and here so that the template has it and no fork waits for it."""
@@ -82,7 +83,27 @@ def run(fds: list[int], open_gateway: OpenGateway) -> int:
     keep_freed_memory()
     sockets = [socket.socket(fileno=fd) for fd in listeners]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_live(socket.socket(fileno=channel), Heartbeat(heartbeat), sockets, open_gateway))
+        loop = runner.get_loop()
+        living = loop.create_task(_live(socket.socket(fileno=channel), Heartbeat(heartbeat), sockets, open_gateway))
+        return _through(loop, living)
+
+
+def _through(loop: asyncio.AbstractEventLoop, living: asyncio.Task[int]) -> int:
+    """Run the loop to the task's end, whatever author code does to stop it: SystemExit in a callback would."""
+    while True:
+        try:
+            return loop.run_until_complete(living)
+        except (SystemExit, KeyboardInterrupt) as exit_:
+            if living.done():
+                raise
+            why = f"author code raised {type(exit_).__name__} outside of a task\n{authors_trace(exit_)}"
+        except RuntimeError:
+            # "Event loop stopped before Future completed", by code that got past the guards.
+            if living.done() or loop.is_closed():
+                raise
+            why = "author code stopped it"
+        # The loop is as it was, and goes on where it was left.
+        print(f"The event loop was interrupted and goes on: {why}", file=sys.__stderr__)
 
 
 async def _live(
