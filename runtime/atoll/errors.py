@@ -15,6 +15,7 @@
     ├── BadRequest             the request cannot be accepted as HTTP                 400
     │   ├── ContentTooLarge    the request body is over its limit                     413
     │   └── RequestBroken      the request body does not come whole: stalled, bad framing 408, 400
+    │       └── RequestIdle    it stalled for longer than the worker allows           408        exceededWallTime
     ├── InternalError          a fault of the runtime itself                          500        internalError
     ├── BodyUsed (OSError)     a body was read twice
     ├── BodyBroken (OSError)   a body ended before its end: peer gone, bad framing, cut by a limit
@@ -190,6 +191,12 @@ class ProcessGuarded(AtollError, RuntimeError):
 
 class RequestBroken(BadRequest, BodyBroken):
     """The client's request body does not come whole; a handler that lets this out answers with its status."""
+
+
+class RequestIdle(RequestBroken):
+    """The client was silent in the middle of its request body for longer than the worker's `limits.body_idle_ms`."""
+
+    outcome = Outcome.EXCEEDED_WALL_TIME
 
 
 class ClientLeft(Canceled, BodyBroken):

@@ -181,4 +181,5 @@ def _bounds(worker: WorkerConfig, config: Config) -> WorkerBounds:
         body_bytes_max=worker.limits.request_body_mb * 1024 * 1024,
         body_timeout_s=config.gateway.body_timeout_s,
         body_idle_s=worker.limits.body_idle_ms / 1000,
+        body_s=worker.limits.body_ms / 1000,
     )

@@ -44,6 +44,8 @@ class WorkerBounds:
     body_bytes_max: int
     body_timeout_s: float
     body_idle_s: float
+    body_s: float = 0.0
+    """Seconds for the whole body of an answer; 0 is no bound."""
 
 
 class HttpTrigger:
@@ -98,7 +100,7 @@ class HttpTrigger:
         except (BadRequest, WorkerNotFound) as refused:
             return await self._refuse(received, refused)
         delivery = await self._dispatch(worker, FetchEvent(request))
-        sending = Sending(received, request, self._bounds.write_timeout_s, bounds.body_idle_s)
+        sending = Sending(received, request, self._bounds.write_timeout_s, bounds.body_idle_s, bounds.body_s)
         return await self._send(sending, delivery)
 
     async def _refuse(self, received: web.BaseRequest, refused: AtollError) -> Answered:

@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import PayloadAccessError, RequestPayloadError
 
-from atoll.errors import BadRequest, BodyBroken, ClientLeft, ContentTooLarge, RequestBroken
+from atoll.errors import BadRequest, BodyBroken, ClientLeft, ContentTooLarge, RequestBroken, RequestIdle
 from atoll.http import url as urls
 from atoll.http.body import Body
 from atoll.http.headers import Headers
@@ -35,6 +35,9 @@ class _Bounds(Protocol):
 
     @property
     def body_timeout_s(self) -> float: ...
+
+    @property
+    def body_idle_s(self) -> float: ...
 
 
 def request_of(received: web.BaseRequest, scheme: str, headers_bytes_max: int) -> Request:
@@ -115,9 +118,13 @@ class RequestBody:
                 # There is something to read, so nothing to watch over.
                 chunk = await content.readany()
             else:
-                async with asyncio.timeout(self._bounds.body_timeout_s):
+                async with asyncio.timeout(min(self._bounds.body_timeout_s, self._bounds.body_idle_s)):
                     chunk = await content.readany()
         except TimeoutError:
+            if self._bounds.body_idle_s < self._bounds.body_timeout_s:
+                raise RequestIdle(
+                    f"the client sent nothing of its body for {self._bounds.body_idle_s:g} s (limits.body_idle_ms)", 408
+                ) from None
             raise RequestBroken(
                 f"the client sent nothing of its body for {self._bounds.body_timeout_s:g} s (gateway.body_timeout_s)",
                 408,

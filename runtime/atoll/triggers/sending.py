@@ -4,6 +4,7 @@ Invariant: what is written and not yet taken by the kernel stays near the transp
 """
 
 import asyncio
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -34,7 +35,9 @@ class Sending:
 
     __slots__ = (
         "_body_idle_s",
+        "_body_s",
         "_deadline_s",
+        "_ends_s",
         "_expired",
         "_loop",
         "_reads",
@@ -45,15 +48,24 @@ class Sending:
         "request",
     )
 
-    def __init__(self, received: web.BaseRequest, request: Request, write_timeout_s: float, body_idle_s: float) -> None:
+    def __init__(
+        self,
+        received: web.BaseRequest,
+        request: Request,
+        write_timeout_s: float,
+        body_idle_s: float,
+        body_s: float = 0.0,
+    ) -> None:
         self.received = received
         self.request = request
         self._write_timeout_s = write_timeout_s
         self._body_idle_s = body_idle_s
+        self._body_s = body_s
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline_s = 0.0
+        self._ends_s = math.inf
         self._reads = False
         self._expired = False
 
@@ -76,7 +88,10 @@ class Sending:
     def watched(self) -> Iterator[None]:
         """Raise `Stalled` out of whatever is awaited in here when a wait has been too long."""
         self._task = asyncio.current_task()
-        self._deadline_s = self._loop.time() + self._body_idle_s
+        now_s = self._loop.time()
+        if self._body_s:
+            self._ends_s = now_s + self._body_s
+        self._deadline_s = min(now_s + self._body_idle_s, self._ends_s)
         self._arm()
         try:
             yield
@@ -106,7 +121,7 @@ class Sending:
 
     def _waits(self, reads: bool, limit_s: float) -> None:
         self._reads = reads
-        before_s, self._deadline_s = self._deadline_s, self._loop.time() + limit_s
+        before_s, self._deadline_s = self._deadline_s, min(self._loop.time() + limit_s, self._ends_s)
         if self._deadline_s < before_s:
             self._arm()
 
@@ -125,6 +140,8 @@ class Sending:
         self._task.cancel()
 
     def _verdict(self) -> AtollError:
+        if self._loop.time() >= self._ends_s:
+            return WallExceeded(f"the body took longer than {self._body_s:g} s (limits.body_ms); the stream was cut")
         if self._reads:
             return WallExceeded(
                 f"no part of the body came for {self._body_idle_s:g} s (limits.body_idle_ms); the stream was cut"
