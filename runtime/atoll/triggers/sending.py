@@ -7,7 +7,7 @@ import asyncio
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from aiohttp import web
 from aiohttp.http_writer import StreamWriter
@@ -15,6 +15,7 @@ from aiohttp.http_writer import StreamWriter
 from atoll.errors import AtollError, Canceled, WallExceeded
 from atoll.http.body import Source
 from atoll.http.message import Request
+from atoll.suspension import Suspension
 from atoll.triggers.refusal import Answered, reset
 
 
@@ -24,6 +25,19 @@ class Stalled(Exception):
     def __init__(self, verdict: AtollError) -> None:
         super().__init__(str(verdict))
         self.verdict = verdict
+
+
+class BodyBounds(Protocol):
+    """Whoever knows how long a worker's bodies may be silent and last, in seconds, and when that does not count."""
+
+    @property
+    def body_idle_s(self) -> float: ...
+
+    @property
+    def body_s(self) -> float: ...
+
+    @property
+    def suspension(self) -> Suspension: ...
 
 
 class Sending:
@@ -39,8 +53,10 @@ class Sending:
         "_deadline_s",
         "_ends_s",
         "_expired",
+        "_limit_s",
         "_loop",
         "_reads",
+        "_suspension",
         "_task",
         "_timer",
         "_write_timeout_s",
@@ -48,19 +64,13 @@ class Sending:
         "request",
     )
 
-    def __init__(
-        self,
-        received: web.BaseRequest,
-        request: Request,
-        write_timeout_s: float,
-        body_idle_s: float,
-        body_s: float = 0.0,
-    ) -> None:
+    def __init__(self, received: web.BaseRequest, request: Request, write_timeout_s: float, bounds: BodyBounds) -> None:
         self.received = received
         self.request = request
         self._write_timeout_s = write_timeout_s
-        self._body_idle_s = body_idle_s
-        self._body_s = body_s
+        self._body_idle_s = self._limit_s = bounds.body_idle_s
+        self._body_s = bounds.body_s
+        self._suspension = bounds.suspension
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -121,6 +131,7 @@ class Sending:
 
     def _waits(self, reads: bool, limit_s: float) -> None:
         self._reads = reads
+        self._limit_s = limit_s
         before_s, self._deadline_s = self._deadline_s, min(self._loop.time() + limit_s, self._ends_s)
         if self._deadline_s < before_s:
             self._arm()
@@ -134,6 +145,12 @@ class Sending:
         if self._task is None:
             return
         if self._loop.time() < self._deadline_s:
+            self._arm()
+            return
+        if self._suspension.since(min(self._deadline_s - self._limit_s, self._ends_s - self._body_s)):
+            now_s = self._loop.time()
+            self._ends_s = now_s + self._body_s if self._body_s else math.inf
+            self._deadline_s = min(now_s + self._limit_s, self._ends_s)
             self._arm()
             return
         self._expired = True
