@@ -15,10 +15,12 @@
     ├── BadRequest             the request cannot be accepted as HTTP                 400
     │   ├── ContentTooLarge    the request body is over its limit                     413
     │   └── RequestBroken      the request body does not come whole: stalled, bad framing 408, 400
+    │       └── RequestIdle    it stalled for longer than the worker allows           408        exceededWallTime
     ├── InternalError          a fault of the runtime itself                          500        internalError
     ├── BodyUsed (OSError)     a body was read twice
     ├── BodyBroken (OSError)   a body ended before its end: peer gone, bad framing, cut by a limit
     ├── TooManySubrequests     the N+1st subrequest; raised in the handler before anything leaves
+    ├── ProcessGuarded         a function that acts on the whole process, called from a handler
     ├── NoInvocation           fetch, env or wait_until used where no invocation runs (module top level)
     └── AbortError (OSError)   a subrequest failed on the network
         ├── AddressDenied      scheme, host or address is not allowed
@@ -180,8 +182,21 @@ class NoInvocation(AtollError, RuntimeError):
     """Something that needs a running invocation was used outside of one, such as a fetch at module top level."""
 
 
+class ProcessGuarded(AtollError, RuntimeError):
+    """A handler called a function that acts on the whole process; nothing was done."""
+
+    code = 1101
+    outcome = Outcome.EXCEPTION
+
+
 class RequestBroken(BadRequest, BodyBroken):
     """The client's request body does not come whole; a handler that lets this out answers with its status."""
+
+
+class RequestIdle(RequestBroken):
+    """The client was silent in the middle of its request body for longer than the worker's `limits.body_idle_ms`."""
+
+    outcome = Outcome.EXCEEDED_WALL_TIME
 
 
 class ClientLeft(Canceled, BodyBroken):

@@ -17,6 +17,7 @@ from atoll import config
 from atoll.outcome import Outcome
 from atoll.ports import Invoked, Observer
 from atoll.serve.assembly import Gateway, open_gateway
+from atoll.suspension import Suspension
 
 
 @dataclass
@@ -95,7 +96,13 @@ class Running:
 
 @asynccontextmanager
 async def opened(
-    folder: Path, files: Mapping[str, str], toml: str = "", *, dev: bool = False, settle: bool = True
+    folder: Path,
+    files: Mapping[str, str],
+    toml: str = "",
+    *,
+    dev: bool = False,
+    settle: bool = True,
+    suspension: Suspension | None = None,
 ) -> AsyncIterator[Running]:
     """Write the files (`entry.py` is the main one unless `toml` has workers of its own) and serve them."""
     for name, text in files.items():
@@ -110,7 +117,7 @@ async def opened(
     seen = Recorder()
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
-        async with open_gateway(read, observer=seen, dev=dev) as gateway:
+        async with open_gateway(read, observer=seen, dev=dev, suspension=suspension) as gateway:
             if settle:
                 gateway.settle()
             await gateway.serve(sock)

@@ -22,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--var", type=variable, action="append", default=[], metavar="NAME:VALUE", help="set a variable; repeatable"
     )
+    parser.add_argument(
+        "--inspect", action="store_true", help="suspend time limits while a debugger is attached, as by breakpoint()"
+    )
     add_log_level(parser)
 
 
@@ -36,5 +39,6 @@ def run(options: argparse.Namespace) -> int:
             port=options.port,
             vars=dict(options.var),
             log_level=options.log_level,
+            inspect=options.inspect,
         )
     )

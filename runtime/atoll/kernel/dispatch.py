@@ -15,6 +15,7 @@ from atoll.kernel.invocation import Invocation
 from atoll.kernel.loader import Script
 from atoll.kernel.meter import Meter
 from atoll.ports import Env, Faces, Fetcher, Observer
+from atoll.suspension import Suspension
 
 
 class Service:
@@ -42,6 +43,7 @@ class Dispatcher:
         meter: Meter,
         observer: Observer,
         in_flight_max: int,
+        suspension: Suspension,
         on_closed: Callable[[bool], None],
     ) -> None:
         self.services = services
@@ -51,6 +53,7 @@ class Dispatcher:
         self._meter = meter
         self._observer = observer
         self._in_flight_max = in_flight_max
+        self._suspension = suspension
         self._on_closed = on_closed
         self._prefix = os.urandom(6).hex()
         self._number = count(1)
@@ -77,6 +80,7 @@ class Dispatcher:
             faces=self._faces,
             meter=self._meter,
             observer=self._observer,
+            suspension=self._suspension,
             on_closed=self._closed,
         )
         try:

@@ -36,6 +36,7 @@ from atoll.kernel.verdict import brief, verdict_on
 from atoll.limits import Budget
 from atoll.outcome import Outcome
 from atoll.ports import Closable, Faces, Fetcher, Observer
+from atoll.suspension import Suspension
 from atoll.trace import authors_trace
 
 GRACE_S: Final = 1.0
@@ -58,6 +59,7 @@ class Invocation:
         "_body",
         "_cancelled",
         "_channel",
+        "_cpu_from_s",
         "_cut",
         "_deadline",
         "_faces",
@@ -74,7 +76,9 @@ class Invocation:
         "_started_s",
         "_status",
         "_subrequests",
+        "_suspension",
         "_timings",
+        "_wall_from_s",
         "_wall_ms",
         "budget",
         "closed",
@@ -103,6 +107,7 @@ class Invocation:
         faces: Faces,
         meter: Meter,
         observer: Observer,
+        suspension: Suspension,
         on_closed: Callable[["Invocation"], None],
     ) -> None:
         self.id = id_
@@ -125,6 +130,7 @@ class Invocation:
         self._faces = faces
         self._meter = meter
         self._observer = observer
+        self._suspension = suspension
         self._on_closed = on_closed
         self._background: list[asyncio.Future[Any]] = []
         self._held: dict[Closable, None] = {}
@@ -141,7 +147,7 @@ class Invocation:
         self._channel: Channel | None = None
         self._status = 0
         self._wall_ms: float | None = None
-        self._started_s = time.monotonic()
+        self._started_s = self._cpu_from_s = self._wall_from_s = time.monotonic()
         wall_s = script.limits.wall_ms / 1000
         self._deadline = loop.call_later(wall_s - script.limits.reserve_s, self._reached_reserve, context=_EMPTY)
         self._owner = loop.create_task(self._own(), context=Context())
@@ -204,6 +210,10 @@ class Invocation:
         """Called by the meter at the end of the step that used up the CPU time."""
         if self.closed:
             return
+        if self._suspension.since(self._cpu_from_s):
+            self._cpu_from_s = time.monotonic()
+            self.budget.cpu_ns_max = self.budget.cpu_ns + self.budget.limits.cpu_ms * 1_000_000
+            return
         if not isinstance(self.verdict, CpuExceeded):
             self.verdict = CpuExceeded(
                 f"worker {self.worker!r} used {self.budget.cpu_ms:.0f} ms of CPU time, more than its "
@@ -227,6 +237,8 @@ class Invocation:
 
     def _reached_reserve(self) -> None:
         """Cut the subrequests that still wait, and leave the handler the reserve to answer with what came."""
+        if self._waived():
+            return
         self._cut = True
         for task in list(self._subrequests):
             task.cancel()
@@ -234,7 +246,20 @@ class Invocation:
             self.script.limits.reserve_s, self._reached_wall, context=_EMPTY
         )
 
+    def _waived(self) -> bool:
+        """Whether a debugger was attached while the wall time ran, which then runs anew."""
+        if not self._suspension.since(self._wall_from_s):
+            return False
+        self._wall_from_s = time.monotonic()
+        limits = self.script.limits
+        self._deadline = asyncio.get_running_loop().call_later(
+            limits.wall_ms / 1000 - limits.reserve_s, self._reached_reserve, context=_EMPTY
+        )
+        return True
+
     def _reached_wall(self) -> None:
+        if self._waived():
+            return
         self.cancel(
             WallExceeded(
                 f"worker {self.worker!r} did not answer within its limits.wall_ms = {self.script.limits.wall_ms}"

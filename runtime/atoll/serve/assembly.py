@@ -1,7 +1,7 @@
 """From a configuration to an opened gateway: the one place where the rooms meet.
 
 Rules of this file: wiring only; what it opens it closes, in reverse order. A gateway lives in one process, on one
-event loop; its traces in the process (task factory, `sys.meta_path`, collector) are gone when it is closed.
+event loop; its traces in the process (task factory, `sys.meta_path`, collector, guards) are gone when it is closed.
 """
 
 import asyncio
@@ -18,12 +18,14 @@ from atoll.kernel import memo
 from atoll.kernel.ahead import Ahead
 from atoll.kernel.dispatch import Dispatcher, Service
 from atoll.kernel.garbage import Garbage
+from atoll.kernel.guards import Guards
 from atoll.kernel.imports import FirstImports
 from atoll.kernel.isolate import Stage
 from atoll.kernel.loader import hidden_names, load
 from atoll.kernel.meter import Meter
 from atoll.ports import Faces, Observer
 from atoll.rules.routing import Router
+from atoll.suspension import Suspension
 from atoll.triggers.connection import HttpBounds
 from atoll.triggers.http import HttpTrigger, WorkerBounds
 from atoll.workers.faces import AuthorsFaces
@@ -32,14 +34,18 @@ from atoll.workers.faces import AuthorsFaces
 class Gateway:
     """An opened runtime: workers loaded, ready to accept connections."""
 
-    def __init__(self, config: Config, *, observer: Observer, dev: bool, stage: Stage, stack: Stack) -> None:
+    def __init__(
+        self, config: Config, *, observer: Observer, dev: bool, stage: Stage, stack: Stack, suspension: Suspension
+    ) -> None:
         self._observer = observer
+        self._suspension = suspension
         self._stage = stage
         self._faces: Faces = AuthorsFaces()
         self._services: dict[str, Service] = {}
         self._bounds: dict[str, WorkerBounds] = {}
         self._router = Router(())
         self.meter = Meter(stage)
+        self.guards = Guards(asyncio.get_running_loop(), tracing=suspension.inspect)
         self.garbage = Garbage(lambda: self.dispatcher.in_flight, lambda: self.dispatcher.in_flight + self.connections)
         self.dispatcher = Dispatcher(
             self._services,
@@ -48,6 +54,7 @@ class Gateway:
             meter=self.meter,
             observer=observer,
             in_flight_max=config.gateway.in_flight,
+            suspension=suspension,
             on_closed=self._closed,
         )
         self.ahead = Ahead(self._services, stage, lambda: self.dispatcher.in_flight)
@@ -93,7 +100,7 @@ class Gateway:
         """Load the workers' code anew and swap it in; invocations in flight keep what they run."""
         router = Router.of(config.workers)
         loaded = {worker.name: self._load(worker) for worker in config.workers}
-        bounds = {worker.name: _bounds(worker, config) for worker in config.workers}
+        bounds = {worker.name: _bounds(worker, config, self._suspension) for worker in config.workers}
         self._services.clear()
         self._services.update(loaded)
         self._bounds.clear()
@@ -103,6 +110,7 @@ class Gateway:
     def settle(self) -> None:
         """Start-up is over: what lives now stays, and the collector works by Atoll's own plan from here on."""
         self.garbage.start()
+        self.guards.settle()
 
     async def drain(self, timeout_s: float) -> None:
         """Accept nothing more; wait for what is in flight, but no longer than this; then close all connections."""
@@ -135,12 +143,15 @@ class Gateway:
         return Service(script, env)
 
     def _closed(self, kept: bool) -> None:
+        self.guards.mend()
         self.garbage.closed(kept)
         self.ahead.rested()
 
 
 @asynccontextmanager
-async def open_gateway(config: Config, *, observer: Observer, dev: bool) -> AsyncIterator[Gateway]:
+async def open_gateway(
+    config: Config, *, observer: Observer, dev: bool, suspension: Suspension | None = None
+) -> AsyncIterator[Gateway]:
     """Wire and open everything for this configuration; closing cancels what is still in flight.
 
     A worker that does not load does not stop the gateway from opening: look at `problems`. Raises `ConfigError` when
@@ -149,19 +160,23 @@ async def open_gateway(config: Config, *, observer: Observer, dev: bool) -> Asyn
     loop = asyncio.get_running_loop()
     stage = Stage()
     stack = build(config.fetch)
-    gateway = Gateway(config, observer=observer, dev=dev, stage=stage, stack=stack)
+    gateway = Gateway(
+        config, observer=observer, dev=dev, stage=stage, stack=stack, suspension=suspension or Suspension()
+    )
     before = loop.get_task_factory()
     imports = FirstImports(stage)
     stage.install()
     imports.install()
     memo.install()
     loop.set_task_factory(cast(Any, gateway.meter.task_factory))
+    gateway.guards.install()
     try:
         await gateway.reload(config)
         yield gateway
     finally:
         await gateway.drain(0)
         await stack.aclose()
+        gateway.guards.uninstall()
         gateway.ahead.stop()
         gateway.garbage.stop()
         loop.set_task_factory(before)
@@ -170,9 +185,11 @@ async def open_gateway(config: Config, *, observer: Observer, dev: bool) -> Asyn
         stage.uninstall()
 
 
-def _bounds(worker: WorkerConfig, config: Config) -> WorkerBounds:
+def _bounds(worker: WorkerConfig, config: Config, suspension: Suspension) -> WorkerBounds:
     return WorkerBounds(
         body_bytes_max=worker.limits.request_body_mb * 1024 * 1024,
         body_timeout_s=config.gateway.body_timeout_s,
         body_idle_s=worker.limits.body_idle_ms / 1000,
+        body_s=worker.limits.body_ms / 1000,
+        suspension=suspension,
     )

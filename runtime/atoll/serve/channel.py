@@ -25,6 +25,8 @@ class Settings(msgspec.Struct, frozen=True):
     log: LogFormat
     level: str
     colour: bool
+    inspect: bool = False
+    """Time limits are suspended while a debugger is attached."""
 
 
 class Problem(msgspec.Struct, frozen=True):

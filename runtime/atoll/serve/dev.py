@@ -11,6 +11,7 @@ import threading
 import time
 import webbrowser
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -43,6 +44,7 @@ class DevOptions:
     port: int | None = None
     vars: Mapping[str, str] = field(default_factory=dict)
     log_level: str = "info"
+    inspect: bool = False
     template: Sequence[str] = TEMPLATE
 
     def read(self) -> Config:
@@ -52,7 +54,7 @@ class DevOptions:
 def dev(options: DevOptions) -> int:
     """Serve locally until a signal or a key; the exit status. Raises AtollError when it cannot start."""
     # First of all, for it imports the runtime while the configuration is read here.
-    spawner = Spawner(options.template)
+    spawner = Spawner(options.template, stdin=options.inspect)
     spawner.start()
     try:
         return asyncio.run(_DevServer(options, options.read(), spawner).live())
@@ -67,7 +69,11 @@ class _DevServer:
         self._options = options
         self._config = config
         self._settings = Settings(
-            dev=True, log=config.observability.log or "pretty", level=options.log_level, colour=colours()
+            dev=True,
+            log=config.observability.log or "pretty",
+            level=options.log_level,
+            colour=colours(),
+            inspect=options.inspect,
         )
         log = open_log(self._settings.log, level=options.log_level, colour=self._settings.colour, dev=True)
         self._log = log
@@ -116,7 +122,8 @@ class _DevServer:
             "x": stopping.ask,
             "q": stopping.ask,
         }
-        with heeding_keys(keys) as heeded:
+        # Under --inspect the keyboard is the debugger's.
+        with nullcontext(False) if self._options.inspect else heeding_keys(keys) as heeded:
             if heeded:
                 self._console.hotkeys()
             async for changes in watch.changes():

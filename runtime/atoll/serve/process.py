@@ -42,6 +42,9 @@ from atoll.serve.channel import (
     below,
 )
 from atoll.serve.heartbeat import BEAT_S, Heartbeat
+from atoll.serve.inspecting import inspected
+from atoll.suspension import Suspension
+from atoll.trace import authors_trace
 
 WARM: Final = (json_lines, pretty)
 """What is imported on demand elsewhere, and here so that the template has it and no fork waits for it."""
@@ -69,7 +72,9 @@ class Gateway(Protocol):
 class OpenGateway(Protocol):
     """Opens the gateway: `assembly.open_gateway`, or a test's own."""
 
-    def __call__(self, config: Config, *, observer: Observer, dev: bool) -> AbstractAsyncContextManager[Gateway]: ...
+    def __call__(
+        self, config: Config, *, observer: Observer, dev: bool, suspension: Suspension
+    ) -> AbstractAsyncContextManager[Gateway]: ...
 
 
 def run(fds: list[int], open_gateway: OpenGateway) -> int:
@@ -82,7 +87,27 @@ def run(fds: list[int], open_gateway: OpenGateway) -> int:
     keep_freed_memory()
     sockets = [socket.socket(fileno=fd) for fd in listeners]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_live(socket.socket(fileno=channel), Heartbeat(heartbeat), sockets, open_gateway))
+        loop = runner.get_loop()
+        living = loop.create_task(_live(socket.socket(fileno=channel), Heartbeat(heartbeat), sockets, open_gateway))
+        return _through(loop, living)
+
+
+def _through(loop: asyncio.AbstractEventLoop, living: asyncio.Task[int]) -> int:
+    """Run the loop to the task's end, whatever author code does to stop it: SystemExit in a callback would."""
+    while True:
+        try:
+            return loop.run_until_complete(living)
+        except (SystemExit, KeyboardInterrupt) as exit_:
+            if living.done():
+                raise
+            why = f"author code raised {type(exit_).__name__} outside of a task\n{authors_trace(exit_)}"
+        except RuntimeError:
+            # "Event loop stopped before Future completed", by code that got past the guards.
+            if living.done() or loop.is_closed():
+                raise
+            why = "author code stopped it"
+        # The loop is as it was, and goes on where it was left.
+        print(f"The event loop was interrupted and goes on: {why}", file=sys.__stderr__)
 
 
 async def _live(
@@ -94,7 +119,7 @@ async def _live(
         return EXIT_OK
     _beat(asyncio.get_running_loop(), heartbeat)
     try:
-        return await _Process(channel, start, listeners).live(open_gateway)
+        return await _Process(channel, start, listeners, heartbeat).live(open_gateway)
     except AtollError as error:
         channel.send(Refused([], str(error)))
     except Exception:
@@ -109,11 +134,14 @@ async def _live(
 class _Process:
     """The life of one process between `Start` and its exit."""
 
-    def __init__(self, channel: Channel[Down, Up], start: Start, listeners: list[socket.socket]) -> None:
+    def __init__(
+        self, channel: Channel[Down, Up], start: Start, listeners: list[socket.socket], heartbeat: Heartbeat
+    ) -> None:
         self._channel = channel
         self._settings = start.settings
         self._config = start.config()
         self._listeners = listeners
+        self._heartbeat = heartbeat
         self._drained: asyncio.Task[None] | None = None
         self._over = asyncio.Event()
 
@@ -121,9 +149,12 @@ class _Process:
         """Open the gateway, serve, obey, drain."""
         settings = self._settings
         log = open_log(settings.log, level=settings.level, colour=settings.colour, dev=settings.dev)
-        with capture(log, level=settings.level) as observer:
+        suspension = Suspension(settings.inspect)
+        with inspected(suspension, self._heartbeat, log), capture(log, level=settings.level) as observer:
             sys.unraisablehook = partial(_unraisable, observer)
-            async with open_gateway(self._config, observer=observer, dev=settings.dev) as gateway:
+            async with open_gateway(
+                self._config, observer=observer, dev=settings.dev, suspension=suspension
+            ) as gateway:
                 problems = _problems(gateway)
                 if problems and not settings.dev:
                     self._channel.send(Refused(problems, ""))

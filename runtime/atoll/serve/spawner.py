@@ -33,10 +33,18 @@ class Spawned:
 class Spawner:
     """Forks processes from a warm template, which it replaces when it dies."""
 
-    def __init__(self, command: Sequence[str] = TEMPLATE, on_lost: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str] = TEMPLATE,
+        on_lost: Callable[[int], None] | None = None,
+        *,
+        stdin: bool = False,
+    ) -> None:
         self.on_lost = on_lost
         """Called with the exit status of a template that died after it had been warm."""
         self._command = command
+        self._stdin = stdin
+        """Processes read standard input: a debugger's prompt does."""
         self._popen: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._warm = False
@@ -54,7 +62,9 @@ class Spawner:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
         try:
             self._popen = subprocess.Popen(
-                [*self._command, str(theirs.fileno())], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+                [*self._command, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=None if self._stdin else subprocess.DEVNULL,
             )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -28,6 +28,7 @@ from atoll.events import Delivery, FetchEvent
 from atoll.http.body import Source
 from atoll.http.message import Request, Response
 from atoll.ports import Dispatch, Observer
+from atoll.suspension import Suspension
 from atoll.triggers.coding import readable
 from atoll.triggers.connection import Connection, Connections, HttpBounds
 from atoll.triggers.failure import failure_response
@@ -44,6 +45,9 @@ class WorkerBounds:
     body_bytes_max: int
     body_timeout_s: float
     body_idle_s: float
+    body_s: float
+    """Seconds for the whole body of an answer; 0 is no bound."""
+    suspension: Suspension
 
 
 class HttpTrigger:
@@ -98,7 +102,7 @@ class HttpTrigger:
         except (BadRequest, WorkerNotFound) as refused:
             return await self._refuse(received, refused)
         delivery = await self._dispatch(worker, FetchEvent(request))
-        sending = Sending(received, request, self._bounds.write_timeout_s, bounds.body_idle_s)
+        sending = Sending(received, request, self._bounds.write_timeout_s, bounds)
         return await self._send(sending, delivery)
 
     async def _refuse(self, received: web.BaseRequest, refused: AtollError) -> Answered:

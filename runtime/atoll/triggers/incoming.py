@@ -7,6 +7,7 @@ Source: RFC 9112, sections 2.3, 3.2, 6.1 and 7; RFC 9110, section 10.1.1.
 
 import asyncio
 import re
+import time
 from itertools import chain
 from typing import Final, Protocol
 
@@ -14,11 +15,12 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import PayloadAccessError, RequestPayloadError
 
-from atoll.errors import BadRequest, BodyBroken, ClientLeft, ContentTooLarge, RequestBroken
+from atoll.errors import BadRequest, BodyBroken, ClientLeft, ContentTooLarge, RequestBroken, RequestIdle
 from atoll.http import url as urls
 from atoll.http.body import Body
 from atoll.http.headers import Headers
 from atoll.http.message import Request
+from atoll.suspension import Suspension
 
 _TARGET: Final = re.compile(r'[!"$-~]+')
 """Visible ASCII without `#`: what else might come in a target, a URL's parser would drop, encode or cut off."""
@@ -35,6 +37,12 @@ class _Bounds(Protocol):
 
     @property
     def body_timeout_s(self) -> float: ...
+
+    @property
+    def body_idle_s(self) -> float: ...
+
+    @property
+    def suspension(self) -> Suspension: ...
 
 
 def request_of(received: web.BaseRequest, scheme: str, headers_bytes_max: int) -> Request:
@@ -115,9 +123,12 @@ class RequestBody:
                 # There is something to read, so nothing to watch over.
                 chunk = await content.readany()
             else:
-                async with asyncio.timeout(self._bounds.body_timeout_s):
-                    chunk = await content.readany()
+                chunk = await self._awaited()
         except TimeoutError:
+            if self._bounds.body_idle_s < self._bounds.body_timeout_s:
+                raise RequestIdle(
+                    f"the client sent nothing of its body for {self._bounds.body_idle_s:g} s (limits.body_idle_ms)", 408
+                ) from None
             raise RequestBroken(
                 f"the client sent nothing of its body for {self._bounds.body_timeout_s:g} s (gateway.body_timeout_s)",
                 408,
@@ -134,6 +145,17 @@ class RequestBody:
         if self._taken_bytes > self._bounds.body_bytes_max:
             raise _too_large(self._bounds.body_bytes_max)
         return chunk
+
+    async def _awaited(self) -> bytes:
+        bounds = self._bounds
+        while True:
+            started_s = time.monotonic()
+            try:
+                async with asyncio.timeout(min(bounds.body_timeout_s, bounds.body_idle_s)):
+                    return await self._received.content.readany()
+            except TimeoutError:
+                if not bounds.suspension.since(started_s):
+                    raise
 
     async def ask(self) -> None:
         """Tell a client that waits for it to send its body; to be done before the head of the answer leaves."""

@@ -4,9 +4,10 @@ Invariant: what is written and not yet taken by the kernel stays near the transp
 """
 
 import asyncio
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from aiohttp import web
 from aiohttp.http_writer import StreamWriter
@@ -14,6 +15,7 @@ from aiohttp.http_writer import StreamWriter
 from atoll.errors import AtollError, Canceled, WallExceeded
 from atoll.http.body import Source
 from atoll.http.message import Request
+from atoll.suspension import Suspension
 from atoll.triggers.refusal import Answered, reset
 
 
@@ -25,6 +27,19 @@ class Stalled(Exception):
         self.verdict = verdict
 
 
+class BodyBounds(Protocol):
+    """Whoever knows how long a worker's bodies may be silent and last, in seconds, and when that does not count."""
+
+    @property
+    def body_idle_s(self) -> float: ...
+
+    @property
+    def body_s(self) -> float: ...
+
+    @property
+    def suspension(self) -> Suspension: ...
+
+
 class Sending:
     """See the module.
 
@@ -34,10 +49,14 @@ class Sending:
 
     __slots__ = (
         "_body_idle_s",
+        "_body_s",
         "_deadline_s",
+        "_ends_s",
         "_expired",
+        "_limit_s",
         "_loop",
         "_reads",
+        "_suspension",
         "_task",
         "_timer",
         "_write_timeout_s",
@@ -45,15 +64,18 @@ class Sending:
         "request",
     )
 
-    def __init__(self, received: web.BaseRequest, request: Request, write_timeout_s: float, body_idle_s: float) -> None:
+    def __init__(self, received: web.BaseRequest, request: Request, write_timeout_s: float, bounds: BodyBounds) -> None:
         self.received = received
         self.request = request
         self._write_timeout_s = write_timeout_s
-        self._body_idle_s = body_idle_s
+        self._body_idle_s = self._limit_s = bounds.body_idle_s
+        self._body_s = bounds.body_s
+        self._suspension = bounds.suspension
         self._loop = received.protocol._loop
         self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline_s = 0.0
+        self._ends_s = math.inf
         self._reads = False
         self._expired = False
 
@@ -89,7 +111,10 @@ class Sending:
     def watched(self) -> Iterator[None]:
         """Raise `Stalled` out of whatever is awaited in here when a wait has been too long."""
         self._task = asyncio.current_task()
-        self._deadline_s = self._loop.time() + self._body_idle_s
+        now_s = self._loop.time()
+        if self._body_s:
+            self._ends_s = now_s + self._body_s
+        self._deadline_s = min(now_s + self._body_idle_s, self._ends_s)
         self._arm()
         try:
             yield
@@ -120,7 +145,8 @@ class Sending:
 
     def _waits(self, reads: bool, limit_s: float) -> None:
         self._reads = reads
-        before_s, self._deadline_s = self._deadline_s, self._loop.time() + limit_s
+        self._limit_s = limit_s
+        before_s, self._deadline_s = self._deadline_s, min(self._loop.time() + limit_s, self._ends_s)
         if self._deadline_s < before_s:
             self._arm()
 
@@ -135,10 +161,18 @@ class Sending:
         if self._loop.time() < self._deadline_s:
             self._arm()
             return
+        if self._suspension.since(min(self._deadline_s - self._limit_s, self._ends_s - self._body_s)):
+            now_s = self._loop.time()
+            self._ends_s = now_s + self._body_s if self._body_s else math.inf
+            self._deadline_s = min(now_s + self._limit_s, self._ends_s)
+            self._arm()
+            return
         self._expired = True
         self._task.cancel()
 
     def _verdict(self) -> AtollError:
+        if self._loop.time() >= self._ends_s:
+            return WallExceeded(f"the body took longer than {self._body_s:g} s (limits.body_ms); the stream was cut")
         if self._reads:
             return WallExceeded(
                 f"no part of the body came for {self._body_idle_s:g} s (limits.body_idle_ms); the stream was cut"
