@@ -23,6 +23,7 @@ from atoll.errors import (
     CpuExceeded,
     FetchTimeout,
     HandlerFailed,
+    HoldExceeded,
     WallExceeded,
 )
 from atoll.events import Delivery, FetchEvent
@@ -85,6 +86,7 @@ class Invocation:
         "id",
         "isolate",
         "kept",
+        "mark",
         "script",
         "stopped",
         "tasks",
@@ -104,8 +106,10 @@ class Invocation:
         meter: Meter,
         observer: Observer,
         on_closed: Callable[["Invocation"], None],
+        mark: int = 0,
     ) -> None:
         self.id = id_
+        self.mark = mark
         self.script = script
         self.worker = script.worker
         self.event = event
@@ -201,17 +205,33 @@ class Invocation:
         self._finish(None)
 
     def exceeded_cpu(self) -> None:
-        """Called by the meter at the end of the step that used up the CPU time."""
-        if self.closed:
-            return
-        if not isinstance(self.verdict, CpuExceeded):
-            self.verdict = CpuExceeded(
-                f"worker {self.worker!r} used {self.budget.cpu_ms:.0f} ms of CPU time, more than its "
-                f"limits.cpu_ms = {self.budget.limits.cpu_ms}"
+        """Called at the end of the step that used up the CPU time, or by a tick in the middle of it."""
+        if not self.closed and not self._is_exceeded():
+            self._exceeded(
+                CpuExceeded(
+                    f"worker {self.worker!r} used more CPU time than its limits.cpu_ms = {self.budget.limits.cpu_ms}"
+                )
             )
-            self._cancelled = True
-            self._deliver(None, self.verdict)
         self._stop()
+
+    def exceeded_hold(self) -> None:
+        """Called in the middle of a step that has blocked the loop for too long."""
+        if not self.closed and not self._is_exceeded():
+            self._exceeded(
+                HoldExceeded(
+                    f"worker {self.worker!r} blocked the event loop in one step for longer than its "
+                    f"limits.hold_ms = {self.budget.limits.hold_ms}"
+                )
+            )
+        self._stop()
+
+    def _is_exceeded(self) -> bool:
+        return isinstance(self.verdict, (CpuExceeded, HoldExceeded))
+
+    def _exceeded(self, verdict: AtollError) -> None:
+        self.verdict = verdict
+        self._cancelled = True
+        self._deliver(None, verdict)
 
     def _stop(self) -> None:
         if not self.closed and not self.stopped:

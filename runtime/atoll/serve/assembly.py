@@ -22,6 +22,7 @@ from atoll.kernel.imports import FirstImports
 from atoll.kernel.isolate import Stage
 from atoll.kernel.loader import hidden_names, load
 from atoll.kernel.meter import Meter
+from atoll.kernel.watchdog import Watchdog
 from atoll.ports import Faces, Observer
 from atoll.rules.routing import Router
 from atoll.triggers.connection import HttpBounds
@@ -40,6 +41,8 @@ class Gateway:
         self._bounds: dict[str, WorkerBounds] = {}
         self._router = Router(())
         self.meter = Meter(stage)
+        self._hold_ms = 1000
+        self.watchdog = Watchdog(self.meter, lambda: self._hold_ms)
         self.garbage = Garbage(lambda: self.dispatcher.in_flight, lambda: self.dispatcher.in_flight + self.connections)
         self.dispatcher = Dispatcher(
             self._services,
@@ -92,8 +95,9 @@ class Gateway:
     async def reload(self, config: Config) -> None:
         """Load the workers' code anew and swap it in; invocations in flight keep what they run."""
         router = Router.of(config.workers)
-        loaded = {worker.name: self._load(worker) for worker in config.workers}
+        loaded = {worker.name: self._load(worker, index) for index, worker in enumerate(config.workers)}
         bounds = {worker.name: _bounds(worker, config) for worker in config.workers}
+        self._hold_ms = min((worker.limits.hold_ms for worker in config.workers), default=1000)
         self._services.clear()
         self._services.update(loaded)
         self._bounds.clear()
@@ -117,7 +121,7 @@ class Gateway:
         except TimeoutError:
             self._observer.warned("drain_timed_out", in_flight=self.in_flight, after_s=timeout_s)
 
-    def _load(self, worker: WorkerConfig) -> Service:
+    def _load(self, worker: WorkerConfig, index: int) -> Service:
         for name in hidden_names(worker.root):
             self._observer.warned(
                 "module_hidden",
@@ -131,8 +135,8 @@ class Gateway:
                 worker.name, worker.main, worker.root, worker.isolation, worker.limits, self._stage, self._faces
             )
         except ScriptError as problem:
-            return Service(problem, env)
-        return Service(script, env)
+            return Service(problem, env, index)
+        return Service(script, env, index)
 
     def _closed(self, kept: bool) -> None:
         self.garbage.closed(kept)
@@ -158,9 +162,11 @@ async def open_gateway(config: Config, *, observer: Observer, dev: bool) -> Asyn
     loop.set_task_factory(cast(Any, gateway.meter.task_factory))
     try:
         await gateway.reload(config)
+        gateway.watchdog.start()
         yield gateway
     finally:
         await gateway.drain(0)
+        gateway.watchdog.stop()
         await stack.aclose()
         gateway.ahead.stop()
         gateway.garbage.stop()
