@@ -1,6 +1,8 @@
 """Limits on CPU time and blocking hold while a step runs, and disturb nobody else."""
 
 import asyncio
+import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -8,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from support.gateway import opened
+from support.site import Site, serving
+from support.waiting import eventually
 
 LIMITS = "[limits]\ncpu_ms = 50\nhold_ms = 300\n"
 
 GREEDY = """
-    import asyncio, json, re, socket, time
+    import asyncio, json, re, socket, threading, time
     from workers import Response
 
     def work():
@@ -93,8 +97,22 @@ GREEDY = """
         elif what == "bare":
             asyncio.Task(spin(5000))
             await asyncio.sleep(5)
+        elif what == "to_thread":
+            await asyncio.to_thread(work_in_thread)
+        elif what == "thread":
+            threading.Thread(target=work_in_thread).start()
+            await asyncio.sleep(5)
         return Response("done")
+
+    def work_in_thread():
+        while True:
+            pass
     """
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
 
 
 async def stopped(folder: Path, what: str) -> tuple[float, float, str]:
@@ -122,12 +140,18 @@ async def stopped(folder: Path, what: str) -> tuple[float, float, str]:
         (outcome,) = (facts["outcome"] for facts in running.seen.ended_facts if facts["path"] == "/" + what)
         print(f"{what}: {greedy.result() * 1000:.0f} ms, others {max(others) * 1000:.0f} ms")
         assert await running.status("/") == 200
+        await eventually(lambda: not any("work_in_thread" in name for name in thread_functions()))
         return greedy.result(), max(others), str(outcome)
+
+
+def thread_functions() -> list[str]:
+    """The functions that the threads of this process are in."""
+    return [frame.f_code.co_name for frame in sys._current_frames().values()]
 
 
 CPU = {
     **dict.fromkeys(("loop", "generator", "regex", "recursion", "json", "tasks"), 0.1),
-    **dict.fromkeys(("except", "finally", "callbacks", "later", "bare"), 0.15),
+    **dict.fromkeys(("except", "finally", "callbacks", "later", "bare", "to_thread", "thread"), 0.15),
     "power": 0.3,
     "swallow": 0.5,
 }
@@ -187,3 +211,24 @@ async def test_what_the_runtime_does_is_never_interrupted(tmp_path: Path) -> Non
         assert await running.status() == 503
         await running.seen.until(lambda seen: seen.ended_facts)
         assert running.seen.ended_facts[0]["outcome"] == "exceededCpu"
+
+
+@pytest.mark.timing
+async def test_what_no_signal_reaches_costs_the_process(site: Site) -> None:
+    """The log names worker, invocation and line; the process is replaced within 2 s (3 count) and serves."""
+    site.configure("[limits]\ncpu_ms = 50\nhold_ms = 300\n")
+    async with serving(site, "serve", "--processes", 1):
+        (victim,) = site.processes
+        began_s = time.monotonic()
+        stuck = asyncio.create_task(site.asked("/stuck"))
+        line = json.loads(await site.program.line("process_stuck"))
+        assert line["worker"] == "hello"
+        assert re.fullmatch("[0-9a-f]{20}", line["request_id"])
+        await site.program.line(r'hello\.py", line \d+ in fetch')
+        await site.program.line("process_replaced")
+        took_s = time.monotonic() - began_s
+        print(f"replaced after {took_s * 1000:.0f} ms")
+        assert await stuck is None
+        assert (await site.ask())[1] != victim
+        assert time.monotonic() - began_s < took_s + 0.5
+        assert took_s < 3

@@ -10,7 +10,7 @@ Costs about 1 µs a step. Source: `time.thread_time_ns` (CLOCK_THREAD_CPUTIME_ID
 
 import asyncio
 import types
-from collections.abc import Coroutine, Generator, MutableSequence
+from collections.abc import Coroutine, Generator
 from contextvars import Context
 from time import perf_counter_ns, thread_time_ns
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -51,7 +51,7 @@ class Meter:
         self.cpu_read_ns = 0
         self.stepping: Invocation | None = None
         """Whose step runs now, or ran last."""
-        self.marks: MutableSequence[int] = [0]
+        self.marks: list[int] | memoryview[int] = [0]
         """The first is the number of that invocation; in memory that the supervisor reads, when there is one."""
 
     @types.coroutine

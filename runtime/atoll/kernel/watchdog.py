@@ -13,17 +13,16 @@ Only the main thread of a process is watched.
 Source: setitimer(2), ITIMER_PROF; CPython's `signal` and `sys.settrace`.
 """
 
-import asyncio
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from atoll.current import invocation as current_invocation
+from atoll.kernel.frames import ASYNCIO, Kind, kind_of
 from atoll.kernel.meter import STEPPING, Interrupted, Meter
 
 if TYPE_CHECKING:
@@ -34,15 +33,7 @@ LOOK_S_MAX: Final = 0.25
 """The longest rest of the thread between two looks for a step that blocks."""
 HOLD_SIGNAL: Final = signal.SIGRTMIN + 7
 
-_RUNTIME: Final = str(Path(__file__).resolve().parents[1]) + "/"
-_PASSED: Final = (_RUNTIME + "workers/faces.py", _RUNTIME + "workers/streams.py")
-"""Runtime frames that only call author code; they hold nothing that could be lost."""
-_ASYNCIO: Final = str(Path(asyncio.__file__).parent) + "/"
-_STDLIB: Final = str(Path(threading.__file__).parent) + "/"
-_LOCKED: Final = (_ASYNCIO, threading.__file__, _STDLIB + "logging/", _STDLIB + "concurrent/")
 _LOOP: Final = frozenset({"run", "run_until_complete", "run_forever", "_run_once", "_run"})
-
-_AUTHORS, _THIN, _LOCKS, _CLOSED = range(4)
 
 
 class _Stack(NamedTuple):
@@ -61,7 +52,7 @@ class Watchdog:
     def __init__(self, meter: Meter, hold_ms: Callable[[], int]) -> None:
         self._meter = meter
         self._hold_ms = hold_ms
-        self._kinds: dict[CodeType, int] = {}
+        self._kinds: dict[CodeType, Kind] = {}
         self._ticked_ns = 0
         self._traced: Invocation | None = None
         self._before: list[Any] = []
@@ -213,7 +204,7 @@ class Watchdog:
 
     def _read(self, top: FrameType) -> _Stack:
         kind = self._kind(top.f_code)
-        shielded = kind != _AUTHORS
+        shielded = kind is not Kind.AUTHORS
         authors: list[FrameType] = []
         frame: FrameType | None = top
         while frame is not None:
@@ -221,30 +212,21 @@ class Watchdog:
             if code is STEPPING:
                 return _Stack(frame, authors, shielded or frame is top)
             kind = self._kind(code)
-            if kind == _AUTHORS:
+            if kind is Kind.AUTHORS:
                 authors.append(frame)
-            elif kind == _LOCKS and code.co_name in _LOOP and code.co_filename.startswith(_ASYNCIO):
+            elif kind is Kind.LOCKS and code.co_name in _LOOP and code.co_filename.startswith(ASYNCIO):
                 break
-            elif kind == _CLOSED:
+            elif kind is Kind.CLOSED:
                 shielded = True
                 authors.clear()
             frame = frame.f_back
         return _Stack(None, authors, shielded)
 
-    def _kind(self, code: CodeType) -> int:
+    def _kind(self, code: CodeType) -> Kind:
         kind = self._kinds.get(code)
         if kind is None:
-            kind = _kind_of(code.co_filename)
-            if kind != _AUTHORS:
+            kind = kind_of(code.co_filename)
+            if kind is not Kind.AUTHORS:
                 # The runtime's own code stays; author code comes and goes with its isolates.
                 self._kinds[code] = kind
         return kind
-
-
-def _kind_of(file: str) -> int:
-    if file in _PASSED:
-        return _THIN
-    if file.startswith((_RUNTIME, "<frozen importlib")):
-        return _CLOSED
-    # Locks of the standard library that all invocations share are taken and given back in these.
-    return _LOCKS if file.startswith(_LOCKED) else _AUTHORS

@@ -22,9 +22,11 @@ from atoll.kernel.imports import FirstImports
 from atoll.kernel.isolate import Stage
 from atoll.kernel.loader import hidden_names, load
 from atoll.kernel.meter import Meter
+from atoll.kernel.threads import AuthorThreads
 from atoll.kernel.watchdog import Watchdog
 from atoll.ports import Faces, Observer
 from atoll.rules.routing import Router
+from atoll.serve.heartbeat import PREFIX
 from atoll.triggers.connection import HttpBounds
 from atoll.triggers.http import HttpTrigger, WorkerBounds
 from atoll.workers.faces import AuthorsFaces
@@ -33,9 +35,12 @@ from atoll.workers.faces import AuthorsFaces
 class Gateway:
     """An opened runtime: workers loaded, ready to accept connections."""
 
-    def __init__(self, config: Config, *, observer: Observer, dev: bool, stage: Stage, stack: Stack) -> None:
+    def __init__(
+        self, config: Config, *, observer: Observer, dev: bool, stage: Stage, stack: Stack, imports: FirstImports
+    ) -> None:
         self._observer = observer
         self._stage = stage
+        self._imports = imports
         self._faces: Faces = AuthorsFaces()
         self._services: dict[str, Service] = {}
         self._bounds: dict[str, WorkerBounds] = {}
@@ -104,6 +109,15 @@ class Gateway:
         self._bounds.update(bounds)
         self._router = router
 
+    def show(self, marks: "memoryview[int]") -> None:
+        """Write what runs into memory that the supervisor reads (`serve/heartbeat`)."""
+        marks[PREFIX] = int(self.dispatcher.prefix, 16)
+        self.meter.marks = self._imports.marks = marks
+
+    def rest(self) -> None:
+        """The loop turns: no step is running."""
+        self.meter.rest()
+
     def settle(self) -> None:
         """Start-up is over: what lives now stays, and the collector works by Atoll's own plan from here on."""
         self.garbage.start()
@@ -153,11 +167,13 @@ async def open_gateway(config: Config, *, observer: Observer, dev: bool) -> Asyn
     loop = asyncio.get_running_loop()
     stage = Stage()
     stack = build(config.fetch)
-    gateway = Gateway(config, observer=observer, dev=dev, stage=stage, stack=stack)
-    before = loop.get_task_factory()
     imports = FirstImports(stage)
+    threads = AuthorThreads()
+    gateway = Gateway(config, observer=observer, dev=dev, stage=stage, stack=stack, imports=imports)
+    before = loop.get_task_factory()
     stage.install()
     imports.install()
+    threads.install()
     memo.install()
     loop.set_task_factory(cast(Any, gateway.meter.task_factory))
     try:
@@ -172,6 +188,7 @@ async def open_gateway(config: Config, *, observer: Observer, dev: bool) -> Asyn
         gateway.garbage.stop()
         loop.set_task_factory(before)
         memo.uninstall()
+        threads.uninstall()
         imports.uninstall()
         stage.uninstall()
 
