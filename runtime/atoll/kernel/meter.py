@@ -151,5 +151,5 @@ class Meter:
             invocation.tasks.pop(coro, None)
 
 
-STEPPING: Final = Meter.run.__wrapped__.__code__ if hasattr(Meter.run, "__wrapped__") else Meter.run.__code__
+STEPPING: Final = Meter.run.__code__
 """The code of the frame in which every step runs: what `kernel/watchdog` looks for on a stack."""
