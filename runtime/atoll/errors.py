@@ -8,6 +8,7 @@
     ├── HandlerMissing         the worker has no handler for this event               500  1101  exception
     ├── CpuExceeded            the author's code used up its CPU time                 503  1102  exceededCpu
     ├── WallExceeded           no response head in time                               504  1102  exceededWallTime
+    │   └── HoldExceeded       one step blocked the event loop                        503
     ├── Canceled               the client left before the last byte                   499        canceled
     │   └── ClientLeft         it left in the middle of its request body
     ├── LoadShed               too many invocations in flight                         503        loadShed
@@ -100,6 +101,12 @@ class WallExceeded(AtollError):
     status = 504
     code = 1102
     outcome = Outcome.EXCEEDED_WALL_TIME
+
+
+class HoldExceeded(WallExceeded):
+    """One step of the author's code held the event loop for longer than `limits.hold_ms`."""
+
+    status = 503
 
 
 class Canceled(AtollError):

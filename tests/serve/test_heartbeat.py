@@ -17,7 +17,7 @@ def heartbeat() -> Iterator[Heartbeat]:
 def test_silence_adds_up_and_a_beat_ends_it(heartbeat: Heartbeat) -> None:
     """A loop that stands still is silent for as long as it stands; one beat clears it."""
     pulse = Pulse(heartbeat, now_s=0.0)
-    assert [pulse.feel(tick * TICK_S) for tick in (1, 2, 3)] == [0.5, 1.0, 1.5]
+    assert [pulse.feel(tick * TICK_S) for tick in (1, 2, 3)] == pytest.approx([TICK_S, 2 * TICK_S, 3 * TICK_S])
     heartbeat.beat()
     assert pulse.feel(4 * TICK_S) == 0.0
 

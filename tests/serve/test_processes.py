@@ -127,7 +127,7 @@ async def test_a_dead_supervisor_takes_a_stuck_process_along(site: Site) -> None
 
 
 async def test_a_stuck_process_shows_its_stack_and_is_replaced(site: Site) -> None:
-    """Code that holds the interpreter for longer than hold_ms and five seconds ends with its line in the log."""
+    """Code that holds the interpreter for longer than hold_ms and half a second ends with its line in the log."""
     site.configure("[limits]\nhold_ms = 10\n")
     async with serving(site, "serve", "--processes", 1):
         stuck = asyncio.create_task(site.asked("/stuck"))

@@ -21,9 +21,11 @@ from atoll.suspension import Suspension
 class Service:
     """A worker as it is served now: its script, or why it has none, and what builds its env."""
 
-    __slots__ = ("env", "script")
+    __slots__ = ("env", "index", "script")
 
-    def __init__(self, script: Script | ScriptError, env: Env) -> None:
+    def __init__(self, script: Script | ScriptError, env: Env, index: int) -> None:
+        self.index = index
+        """Its place among the configured workers, by which the supervisor names it."""
         self.script = script
         self.env = env
 
@@ -55,13 +57,14 @@ class Dispatcher:
         self._in_flight_max = in_flight_max
         self._suspension = suspension
         self._on_closed = on_closed
-        self._prefix = os.urandom(6).hex()
+        self.prefix = os.urandom(6).hex()
         self._number = count(1)
         self._idle: asyncio.Event | None = None
 
     async def __call__(self, worker: str, event: FetchEvent) -> Delivery:
         """See `ports.Dispatch`."""
-        id_ = f"{self._prefix}{next(self._number):08x}"
+        number = next(self._number)
+        id_ = f"{self.prefix}{number:08x}"
         service = self.services.get(worker)
         if service is None:
             return self._refuse(id_, worker, event, WorkerNotFound(f"there is no worker named {worker!r}"))
@@ -82,6 +85,7 @@ class Dispatcher:
             observer=self._observer,
             suspension=self._suspension,
             on_closed=self._closed,
+            mark=service.index << 32 | number & 0xFFFFFFFF,
         )
         try:
             return await invocation.delivered

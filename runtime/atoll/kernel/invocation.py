@@ -23,6 +23,7 @@ from atoll.errors import (
     CpuExceeded,
     FetchTimeout,
     HandlerFailed,
+    HoldExceeded,
     WallExceeded,
 )
 from atoll.events import Delivery, FetchEvent
@@ -89,6 +90,7 @@ class Invocation:
         "id",
         "isolate",
         "kept",
+        "mark",
         "script",
         "stopped",
         "tasks",
@@ -109,8 +111,10 @@ class Invocation:
         observer: Observer,
         suspension: Suspension,
         on_closed: Callable[["Invocation"], None],
+        mark: int = 0,
     ) -> None:
         self.id = id_
+        self.mark = mark
         self.script = script
         self.worker = script.worker
         self.event = event
@@ -207,21 +211,43 @@ class Invocation:
         self._finish(None)
 
     def exceeded_cpu(self) -> None:
-        """Called by the meter at the end of the step that used up the CPU time."""
+        """Called at the end of the step that used up the CPU time, or by a tick in the middle of it."""
         if self.closed:
             return
-        if self._suspension.since(self._cpu_from_s):
-            self._cpu_from_s = time.monotonic()
-            self.budget.cpu_ns_max = self.budget.cpu_ns + self.budget.limits.cpu_ms * 1_000_000
-            return
-        if not isinstance(self.verdict, CpuExceeded):
-            self.verdict = CpuExceeded(
-                f"worker {self.worker!r} used {self.budget.cpu_ms:.0f} ms of CPU time, more than its "
-                f"limits.cpu_ms = {self.budget.limits.cpu_ms}"
+        if not self._is_exceeded():
+            if self._suspension.since(self._cpu_from_s):
+                self._cpu_from_s = time.monotonic()
+                self.budget.cpu_ns_max = self.budget.cpu_ns + self.budget.limits.cpu_ms * 1_000_000
+                return
+            self._exceeded(
+                CpuExceeded(
+                    f"worker {self.worker!r} used more CPU time than its limits.cpu_ms = {self.budget.limits.cpu_ms}"
+                )
             )
-            self._cancelled = True
-            self._deliver(None, self.verdict)
         self._stop()
+
+    def exceeded_hold(self) -> None:
+        """Called in the middle of a step that has blocked the loop for too long."""
+        if self.closed:
+            return
+        if not self._is_exceeded():
+            if self._suspension.since(time.monotonic() - self.budget.limits.hold_ms / 1000):
+                return
+            self._exceeded(
+                HoldExceeded(
+                    f"worker {self.worker!r} blocked the event loop in one step for longer than its "
+                    f"limits.hold_ms = {self.budget.limits.hold_ms}"
+                )
+            )
+        self._stop()
+
+    def _is_exceeded(self) -> bool:
+        return isinstance(self.verdict, (CpuExceeded, HoldExceeded))
+
+    def _exceeded(self, verdict: AtollError) -> None:
+        self.verdict = verdict
+        self._cancelled = True
+        self._deliver(None, verdict)
 
     def _stop(self) -> None:
         if not self.closed and not self.stopped:

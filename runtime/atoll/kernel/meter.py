@@ -31,6 +31,10 @@ class HandlerExit(Exception):
     """Author code raised SystemExit or KeyboardInterrupt, either of which would end the event loop."""
 
 
+class Interrupted(BaseException):
+    """Raised by `kernel/watchdog` in author code that is past a limit; it says nothing, the invocation's state does."""
+
+
 class Meter:
     """Runs author coroutines step by step; one per process, on one thread.
 
@@ -44,7 +48,11 @@ class Meter:
         self._stage = stage
         self._read_ns = 0
         """When the CPU clock was last read, by the monotonic one, and what it said."""
-        self._cpu_ns = 0
+        self.cpu_read_ns = 0
+        self.stepping: Invocation | None = None
+        """Whose step runs now, or ran last."""
+        self.marks: list[int] | memoryview[int] = [0]
+        """The first is the number of that invocation; in memory that the supervisor reads, when there is one."""
 
     @types.coroutine
     def run(self, coro: Coroutine[Any, Any, T], invocation: "Invocation") -> Generator[Any, Any, T]:
@@ -62,15 +70,20 @@ class Meter:
                 raise asyncio.CancelledError("the invocation was stopped")
             if stage.isolate is not isolate:
                 stage.enter(isolate)
+            if self.stepping is not invocation:
+                self.stepping = invocation
+                self.marks[0] = invocation.mark
             started_ns = perf_counter_ns()
             if started_ns - self._read_ns > SHORT_NS:
-                self._cpu_ns = thread_time_ns()
+                self.cpu_read_ns = thread_time_ns()
                 self._read_ns = started_ns
             try:
                 awaited = send(value) if failure is None else throw(failure)
             except StopIteration as end:
                 result: T = end.value
                 return result
+            except Interrupted:
+                raise asyncio.CancelledError("the invocation was stopped") from None
             except (SystemExit, KeyboardInterrupt) as exit_:
                 raise HandlerExit(f"the handler raised {type(exit_).__name__}") from exit_
             finally:
@@ -93,15 +106,22 @@ class Meter:
 
     def _used_ns(self, passed_ns: int) -> int:
         """The CPU time of a long step that has just ended."""
-        before_ns, self._cpu_ns = self._cpu_ns, thread_time_ns()
+        before_ns, self.cpu_read_ns = self.cpu_read_ns, thread_time_ns()
         self._read_ns = perf_counter_ns()
-        return min(passed_ns, self._cpu_ns - before_ns)
+        return min(passed_ns, self.cpu_read_ns - before_ns)
 
     def forget(self, invocation: "Invocation") -> None:
         """Let go of an isolate that no later invocation will use."""
+        if self.stepping is invocation:
+            self.rest()
         isolate = self._stage.isolate
         if isolate is invocation.isolate and isolate is not None and isolate.script.isolation == "request":
             self._stage.leave()
+
+    def rest(self) -> None:
+        """Forget whose step ran last: it is over."""
+        self.stepping = None
+        self.marks[0] = 0
 
     def task_factory(
         self,
@@ -129,3 +149,7 @@ class Meter:
             return await self.run(coro, invocation)
         finally:
             invocation.tasks.pop(coro, None)
+
+
+STEPPING: Final = Meter.run.__code__
+"""The code of the frame in which every step runs: what `kernel/watchdog` looks for on a stack."""

@@ -23,8 +23,11 @@ from atoll.kernel.imports import FirstImports
 from atoll.kernel.isolate import Stage
 from atoll.kernel.loader import hidden_names, load
 from atoll.kernel.meter import Meter
+from atoll.kernel.threads import AuthorThreads
+from atoll.kernel.watchdog import Watchdog
 from atoll.ports import Faces, Observer
 from atoll.rules.routing import Router
+from atoll.serve.heartbeat import PREFIX
 from atoll.suspension import Suspension
 from atoll.triggers.connection import HttpBounds
 from atoll.triggers.http import HttpTrigger, WorkerBounds
@@ -35,17 +38,28 @@ class Gateway:
     """An opened runtime: workers loaded, ready to accept connections."""
 
     def __init__(
-        self, config: Config, *, observer: Observer, dev: bool, stage: Stage, stack: Stack, suspension: Suspension
+        self,
+        config: Config,
+        *,
+        observer: Observer,
+        dev: bool,
+        stage: Stage,
+        stack: Stack,
+        imports: FirstImports,
+        suspension: Suspension,
     ) -> None:
         self._observer = observer
         self._suspension = suspension
         self._stage = stage
+        self._imports = imports
         self._faces: Faces = AuthorsFaces()
         self._services: dict[str, Service] = {}
         self._bounds: dict[str, WorkerBounds] = {}
         self._router = Router(())
         self.meter = Meter(stage)
         self.guards = Guards(asyncio.get_running_loop(), tracing=suspension.inspect)
+        self._hold_ms = 1000
+        self.watchdog = Watchdog(self.meter, lambda: self._hold_ms)
         self.garbage = Garbage(lambda: self.dispatcher.in_flight, lambda: self.dispatcher.in_flight + self.connections)
         self.dispatcher = Dispatcher(
             self._services,
@@ -99,13 +113,23 @@ class Gateway:
     async def reload(self, config: Config) -> None:
         """Load the workers' code anew and swap it in; invocations in flight keep what they run."""
         router = Router.of(config.workers)
-        loaded = {worker.name: self._load(worker) for worker in config.workers}
+        loaded = {worker.name: self._load(worker, index) for index, worker in enumerate(config.workers)}
         bounds = {worker.name: _bounds(worker, config, self._suspension) for worker in config.workers}
+        self._hold_ms = min((worker.limits.hold_ms for worker in config.workers), default=1000)
         self._services.clear()
         self._services.update(loaded)
         self._bounds.clear()
         self._bounds.update(bounds)
         self._router = router
+
+    def show(self, marks: "memoryview[int]") -> None:
+        """Write what runs into memory that the supervisor reads (`serve/heartbeat`)."""
+        marks[PREFIX] = int(self.dispatcher.prefix, 16)
+        self.meter.marks = self._imports.marks = marks
+
+    def rest(self) -> None:
+        """The loop turns: no step is running."""
+        self.meter.rest()
 
     def settle(self) -> None:
         """Start-up is over: what lives now stays, and the collector works by Atoll's own plan from here on."""
@@ -125,7 +149,7 @@ class Gateway:
         except TimeoutError:
             self._observer.warned("drain_timed_out", in_flight=self.in_flight, after_s=timeout_s)
 
-    def _load(self, worker: WorkerConfig) -> Service:
+    def _load(self, worker: WorkerConfig, index: int) -> Service:
         for name in hidden_names(worker.root):
             self._observer.warned(
                 "module_hidden",
@@ -139,8 +163,8 @@ class Gateway:
                 worker.name, worker.main, worker.root, worker.isolation, worker.limits, self._stage, self._faces
             )
         except ScriptError as problem:
-            return Service(problem, env)
-        return Service(script, env)
+            return Service(problem, env, index)
+        return Service(script, env, index)
 
     def _closed(self, kept: bool) -> None:
         self.guards.mend()
@@ -160,27 +184,38 @@ async def open_gateway(
     loop = asyncio.get_running_loop()
     stage = Stage()
     stack = build(config.fetch)
+    imports = FirstImports(stage)
+    threads = AuthorThreads()
     gateway = Gateway(
-        config, observer=observer, dev=dev, stage=stage, stack=stack, suspension=suspension or Suspension()
+        config,
+        observer=observer,
+        dev=dev,
+        stage=stage,
+        stack=stack,
+        imports=imports,
+        suspension=suspension or Suspension(),
     )
     before = loop.get_task_factory()
-    imports = FirstImports(stage)
     stage.install()
     imports.install()
+    threads.install()
     memo.install()
     loop.set_task_factory(cast(Any, gateway.meter.task_factory))
     gateway.guards.install()
     try:
         await gateway.reload(config)
+        gateway.watchdog.start()
         yield gateway
     finally:
         await gateway.drain(0)
+        gateway.watchdog.stop()
         await stack.aclose()
         gateway.guards.uninstall()
         gateway.ahead.stop()
         gateway.garbage.stop()
         loop.set_task_factory(before)
         memo.uninstall()
+        threads.uninstall()
         imports.uninstall()
         stage.uninstall()
 

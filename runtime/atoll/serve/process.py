@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -68,6 +68,10 @@ class Gateway(Protocol):
 
     def settle(self) -> None: ...
 
+    def show(self, marks: "memoryview[int]") -> None: ...
+
+    def rest(self) -> None: ...
+
 
 class OpenGateway(Protocol):
     """Opens the gateway: `assembly.open_gateway`, or a test's own."""
@@ -117,9 +121,10 @@ async def _live(
     start = await channel.receive()
     if not isinstance(start, Start):
         return EXIT_OK
-    _beat(asyncio.get_running_loop(), heartbeat)
+    beating = _Beating(heartbeat)
+    beating.beat()
     try:
-        return await _Process(channel, start, listeners, heartbeat).live(open_gateway)
+        return await _Process(channel, start, listeners, beating).live(open_gateway)
     except AtollError as error:
         channel.send(Refused([], str(error)))
     except Exception:
@@ -135,13 +140,13 @@ class _Process:
     """The life of one process between `Start` and its exit."""
 
     def __init__(
-        self, channel: Channel[Down, Up], start: Start, listeners: list[socket.socket], heartbeat: Heartbeat
+        self, channel: Channel[Down, Up], start: Start, listeners: list[socket.socket], beating: "_Beating"
     ) -> None:
+        self._beating = beating
         self._channel = channel
         self._settings = start.settings
         self._config = start.config()
         self._listeners = listeners
-        self._heartbeat = heartbeat
         self._drained: asyncio.Task[None] | None = None
         self._over = asyncio.Event()
 
@@ -150,7 +155,7 @@ class _Process:
         settings = self._settings
         log = open_log(settings.log, level=settings.level, colour=settings.colour, dev=settings.dev)
         suspension = Suspension(settings.inspect)
-        with inspected(suspension, self._heartbeat, log), capture(log, level=settings.level) as observer:
+        with inspected(suspension, self._beating.heartbeat, log), capture(log, level=settings.level) as observer:
             sys.unraisablehook = partial(_unraisable, observer)
             async with open_gateway(
                 self._config, observer=observer, dev=settings.dev, suspension=suspension
@@ -162,6 +167,8 @@ class _Process:
                 for listener in self._listeners:
                     await gateway.serve(listener)
                 gateway.settle()
+                gateway.show(self._beating.heartbeat.marks)
+                self._beating.rest = gateway.rest
                 self._channel.send(Ready(problems))
                 # A group, so that a failure to obey or to drain ends the process: it would be deaf otherwise.
                 async with asyncio.TaskGroup() as self._tasks:
@@ -219,9 +226,21 @@ def _problems(gateway: Gateway) -> list[Problem]:
     ]
 
 
-def _beat(loop: asyncio.AbstractEventLoop, heartbeat: Heartbeat) -> None:
-    heartbeat.beat()
-    loop.call_later(BEAT_S, _beat, loop, heartbeat)
+class _Beating:
+    """Says about every `BEAT_S` that the loop turns, and that whatever step ran before is over."""
+
+    def __init__(self, heartbeat: Heartbeat) -> None:
+        self.heartbeat = heartbeat
+        self.rest: Callable[[], None] = _nothing
+
+    def beat(self) -> None:
+        self.rest()
+        self.heartbeat.beat()
+        asyncio.get_running_loop().call_later(BEAT_S, self.beat)
+
+
+def _nothing() -> None:
+    """There is no gateway yet."""
 
 
 def _raise_file_limit() -> None:

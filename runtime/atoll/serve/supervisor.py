@@ -18,11 +18,13 @@ from atoll.observe.log import Log
 from atoll.serve.channel import Problem, Settings
 from atoll.serve.child import Child, NotServing
 from atoll.serve.crashes import CrashLoop
-from atoll.serve.heartbeat import TICK_S
+from atoll.serve.heartbeat import IMPORTING, TICK_S
 from atoll.serve.spawner import Spawner
 
 GRACE_S: Final = 5.0
 """Added to what a process may rightly be silent or take, before it is ended."""
+STEP_GRACE_S: Final = 0.5
+"""Added to what a step may take, before its process is ended: the process itself stops what it can."""
 STACK_S: Final = 0.2
 """How long a stuck process has to print its stack."""
 
@@ -37,7 +39,9 @@ class Plan:
     @property
     def hold_s(self) -> float:
         """How long one step of any worker may hold the loop."""
-        return max((worker.limits.hold_ms for worker in self.config.workers), default=0) / 1000
+        return (
+            max((max(worker.limits.hold_ms, worker.limits.cpu_ms) for worker in self.config.workers), default=0) / 1e3
+        )
 
     @property
     def load_s(self) -> float:
@@ -197,13 +201,27 @@ class Supervisor:
             await asyncio.sleep(TICK_S)
             now_s = time.monotonic()
             for child, plan in list(self._children.items()):
-                allowed_s = plan.hold_s + self._grace_s + (plan.load_s if child.loading else 0.0)
-                if child.pulse.feel(now_s) > allowed_s and not child.stuck:
+                if child.exited.is_set():
+                    continue
+                if child.pulse.feel(now_s) > self._allowed_s(child, plan) and not child.stuck:
                     child.stuck = True
-                    self._begin(self._end_stuck(child))
+                    self._begin(self._end_stuck(child, self._step(child, plan)))
 
-    async def _end_stuck(self, child: Child) -> None:
-        self._log.warned("process_stuck", pid=child.pid, silent_ms=round(child.pulse.silent_s * 1000))
+    def _allowed_s(self, child: Child, plan: Plan) -> float:
+        # What is no step of author code, such as a start, a reload or a drain's end, takes its time.
+        if child.loading or child.leaving or child.pulse.heartbeat.marks[IMPORTING]:
+            return plan.hold_s + plan.load_s + self._grace_s
+        return plan.hold_s + STEP_GRACE_S
+
+    def _step(self, child: Child, plan: Plan) -> dict[str, str]:
+        """The worker and the invocation whose step holds the process."""
+        step = child.pulse.heartbeat.step()
+        if step is None or step[0] >= len(plan.config.workers):
+            return {}
+        return {"worker": plan.config.workers[step[0]].name, "request_id": step[1]}
+
+    async def _end_stuck(self, child: Child, step: dict[str, str]) -> None:
+        self._log.warned("process_stuck", pid=child.pid, silent_ms=round(child.pulse.silent_s * 1000), **step)
         child.signal(signal.SIGUSR2)
         await asyncio.sleep(STACK_S)
         child.signal(signal.SIGKILL)
