@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from atoll.kernel.invocation import Invocation
 
 TICK_S: Final = 0.004
-_settrace: Final = sys.settrace
-"""Taken before a stand-in refuses it to author code, in whose context the handlers here run."""
 LOOK_S_MAX: Final = 0.25
 """The longest rest of the thread between two looks for a step that blocks."""
 HOLD_SIGNAL: Final = signal.SIGRTMIN + 7
+
+# Taken before stand-ins refuse them to author code: handlers run in its context, and the thread is not the loop's.
+_settrace: Final = sys.settrace
+_pthread_kill: Final = signal.pthread_kill
 
 _LOOP: Final = frozenset({"run", "run_until_complete", "run_forever", "_run_once", "_run"})
 
@@ -130,7 +132,7 @@ class Watchdog:
             hold_ms = self._hold_ms()
             overdue = self._meter.stepping is not None and self._is_held(sys._current_frames().get(self._main))
             if overdue:
-                signal.pthread_kill(self._main, HOLD_SIGNAL)
+                _pthread_kill(self._main, HOLD_SIGNAL)
             if self._stopping.wait(TICK_S if overdue else min(max(hold_ms / 4000, TICK_S), LOOK_S_MAX)):
                 return
 
