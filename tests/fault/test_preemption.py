@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -232,3 +233,68 @@ async def test_what_no_signal_reaches_costs_the_process(site: Site) -> None:
         assert (await site.ask())[1] != victim
         assert time.monotonic() - began_s < took_s + 0.5
         assert took_s < 3
+
+
+@pytest.mark.timing
+async def test_a_served_process_goes_on(site: Site) -> None:
+    """In `atoll serve` too: stopped in process, while a response that streams there comes whole and in its rhythm."""
+    site.configure("[limits]\ncpu_ms = 50\nhold_ms = 300\n")
+    (site.folder / "hello.py").write_text(dedent(SERVED))
+    async with serving(site, "serve", "--processes", 1):
+        (process,) = site.processes
+
+        async def stream() -> tuple[int, float]:
+            count, before_s, longest_s = 0, time.monotonic(), 0.0
+            async with site.client.stream("GET", "/stream") as response:
+                async for chunk in response.aiter_bytes():
+                    count += len(chunk)
+                    longest_s = max(longest_s, time.monotonic() - before_s)
+                    before_s = time.monotonic()
+            return count, longest_s
+
+        streaming = asyncio.create_task(stream())
+        for path in ("/loop", "/swallow", "/thread", "/sleep", "/loop"):
+            began_s = time.monotonic()
+            response = await site.client.get(path)
+            print(f"{path}: {response.status_code} after {(time.monotonic() - began_s) * 1000:.0f} ms")
+            assert (response.status_code, "1102" in response.text) == (503, True)
+        count, longest_s = await streaming
+        print(f"longest gap {longest_s * 1000:.0f} ms")
+        assert count == 200
+        assert longest_s < 1
+        assert site.processes == [process]
+
+
+SERVED = """
+    import asyncio, time
+    from workers import Response
+
+    def swallow():
+        while True:
+            try:
+                while True:
+                    pass
+            except BaseException:
+                pass
+
+    def spin():
+        while True:
+            pass
+
+    async def ticking():
+        for _ in range(200):
+            yield b"x"
+            await asyncio.sleep(0.01)
+
+    async def on_fetch(request, env, ctx):
+        if request.url.endswith("/stream"):
+            return Response(ticking())
+        if request.url.endswith("/loop"):
+            while True:
+                pass
+        if request.url.endswith("/swallow"):
+            swallow()
+        if request.url.endswith("/thread"):
+            await asyncio.to_thread(spin)
+        time.sleep(60)
+    """
